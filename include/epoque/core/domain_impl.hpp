@@ -1,0 +1,615 @@
+// SPDX-License-Identifier: BSL-1.0
+/// @file
+/// Layer: domain. The definitions of domain.hpp, in its order; include that one.
+#pragma once
+
+#include "epoque/domain.hpp"
+
+namespace epoque {
+
+template <class Env>
+basic_domain<Env>::basic_domain() : id_(Env::open_domain()), fast_(Env::asymmetric()) {}
+
+template <class Env>
+basic_domain<Env>::~basic_domain() {
+    // [dtor.records] relaxed: destruction is exclusive; so for all of this function.
+    record_type* const first = records_.load(Env::relaxed);
+    for (record_type* record = first; record != nullptr; record = record->next) {
+        // [dtor.pinned] relaxed: as [dtor.records].
+        if (record->state.load(Env::relaxed) != record_type::idle) {
+            misuse("domain destroyed while a guard of it lives. End all guards first.");
+        }
+    }
+    for (bool found = first != nullptr; found;) {
+        list due;
+        for (record_type* record = first; record != nullptr; record = record->next) {
+            for (list& bag : record->bag) {
+                due.splice(bag);
+            }
+            due.splice(record->expired);
+        }
+        // [dtor.aside] relaxed: as [dtor.records].
+        for (hook* object = aside_.exchange(nullptr, Env::relaxed); object != nullptr;) {
+            hook* next = object->next.get();
+            due.append(object);
+            object = next;
+        }
+        found = !due.empty();
+        run(*first, due); // deleters may retire again: hence the loop
+    }
+    Env::close_domain(id_);
+    for (record_type* record = first; record != nullptr;) {
+        record_type* next = record->next;
+        pool_.drain(record->magazine);
+        std::destroy_at(record);
+        Env::deallocate(record, sizeof(record_type), alignof(record_type));
+        record = next;
+    }
+}
+
+// ---- a thread's record -----------------------------------------------------------------------------------------------
+
+template <class Env>
+auto basic_domain<Env>::attach() -> record_type& {
+    void* found = Env::find_local(id_);
+    if (found == nullptr) {
+        record_type* record = acquire_record();
+        try {
+            Env::remember_local(id_, record, &release_record);
+        } catch (...) {
+            release_record(record);
+            throw;
+        }
+        found = record;
+    }
+    Env::local(id_) = local_record{id_, found};
+    return *static_cast<record_type*>(found);
+}
+
+template <class Env>
+auto basic_domain<Env>::acquire_record() -> record_type* {
+    // [acquire.list] acquire: pairs with [acquire.link]
+    //   The record's fields, `next` among them, were written before it was linked.
+    for (record_type* record = records_.load(Env::acquire); record != nullptr; record = record->next) {
+        if (own_for_a_moment(*record, core::vacant) || own_for_a_moment(*record, core::orphaned)) {
+            record->has_garbage = true; // unknown; the first unpin looks
+            return record;
+        }
+    }
+    void* memory = Env::allocate(sizeof(record_type), alignof(record_type));
+    // SAFETY: fresh memory of the record's size and alignment.
+    auto* record = ::new (memory) record_type(fast_, pool_);
+    // [acquire.head] relaxed: only the expected value of [acquire.link].
+    record->next = records_.load(Env::relaxed);
+    // [acquire.link] acq_rel: pairs with [acquire.list], [meet.records], [scan.records], [walk.records]
+    //   Release: readers of the list see the record built. Acquire, and a read-modify-write: the fallback's heavy side
+    //   does one on this word too. If our link comes first, its scan sees the record; if its read comes first, we
+    //   synchronize with it before our first pin. On failure (relaxed) only the expected value changes.
+    while (!records_.compare_exchange_weak(record->next, record, Env::acq_rel, Env::relaxed)) {
+    }
+    return record;
+}
+
+template <class Env>
+void basic_domain<Env>::release_record(void* memory) noexcept {
+    auto& record = *static_cast<record_type*>(memory);
+    if (record.nest != 0) {
+        misuse("a thread ended inside a guard (lock without unlock). Unlock the domain before the thread ends.");
+    }
+    // [release.owner] release: pairs with [own.take]
+    //   The next owner sees the lists as we left them.
+    record.owner.store(record.has_garbage ? core::orphaned : core::vacant, Env::release);
+}
+
+template <class Env>
+bool basic_domain<Env>::own_for_a_moment(record_type& record, std::uint32_t expected) noexcept {
+    // [own.peek] relaxed: only a hint; [own.take] decides.
+    if (record.owner.load(Env::relaxed) != expected) {
+        return false;
+    }
+    // [own.take] acquire: pairs with [release.owner], [disown.owner]
+    //   We see the lists as the previous owner left them. On failure (relaxed) nothing was read.
+    return record.owner.compare_exchange_strong(expected, core::held, Env::acquire, Env::relaxed);
+}
+
+template <class Env>
+void basic_domain<Env>::disown(record_type& record) noexcept {
+    // [disown.owner] release: pairs with [own.take]
+    //   As [release.owner].
+    record.owner.store(record.has_garbage ? core::orphaned : core::vacant, Env::release);
+}
+
+// ---- pin, unpin ------------------------------------------------------------------------------------------------------
+
+template <class Env>
+void basic_domain<Env>::enter(record_type& record) noexcept {
+    if (record.nest++ != 0) {
+        return;
+    }
+    // [pin.epoch] relaxed: an old epoch only keeps the next advance waiting for us; D1 holds for any value.
+    const std::uint64_t epoch = epoch_.load(Env::relaxed);
+    // [pin.publish] barrier: pairs with [meet.heavy], [meet.state], [scan.state], [barrier.state]
+    //   The store is a release so that it never breaks the release sequence headed by our last unpin.
+    //   If our barrier is first, the advancing thread's scan sees us pinned.
+    //   If the heavy barrier is first, we see every unlinking that its thread had seen, and cannot reach what is freed.
+    Env::store_light(record.fast, record.state, record_type::pinned(epoch));
+}
+
+template <class Env>
+void basic_domain<Env>::leave(record_type& record) noexcept {
+    if (--record.nest != 0) {
+        return;
+    }
+    if (record.has_garbage) {
+        leave_with_garbage(record);
+        return;
+    }
+    // [unpin.idle] release: pairs with [scan.state], [barrier.state], [walk.state]
+    //   All our accesses inside the guard happen before the advance that lets the objects be freed.
+    record.state.store(record_type::idle, Env::release);
+}
+
+template <class Env>
+void basic_domain<Env>::leave_with_garbage(record_type& record) noexcept {
+    list due;
+    if (!record.reclaiming) {
+        take_due(record, due);
+    }
+    // [leave.idle] release: pairs with [scan.state], [barrier.state], [walk.state]
+    //   As [unpin.idle]; and barrier() must see `running` and the lists as we left them.
+    record.state.store(record_type::idle, Env::release);
+    if (!due.empty()) {
+        run(record, due);
+    }
+}
+
+// ---- retire ----------------------------------------------------------------------------------------------------------
+
+template <class Env>
+template <class T, class Deleter>
+void basic_domain<Env>::retire(T* object, Deleter deleter) {
+    static_assert(std::is_nothrow_move_constructible_v<Deleter>, "a deleter that throws when moved could lose the object");
+    struct owned : hook {
+        owned(T* what, Deleter&& how, std::uint32_t pool) noexcept
+            : hook(&reclaim_owned, static_cast<std::uint32_t>(sizeof(T) + sizeof(owned)), pool), object_(what),
+              deleter_(std::move(how)) {}
+        static void reclaim_owned(hook* self, record_type& runner) noexcept {
+            // SAFETY: this reclaimer is only ever given to the hook inside an `owned`.
+            auto* node = static_cast<owned*>(self);
+            const std::uint32_t block_class = node->block_class;
+            T* what = node->object_;
+            Deleter how = std::move(node->deleter_);
+            std::destroy_at(node);
+            runner.deallocate(block_class, node, sizeof(owned), alignof(owned));
+            how(what);
+        }
+        T* object_;
+        [[no_unique_address]] Deleter deleter_;
+    };
+    const guard pinned = pin();
+    record_type& record = pinned.record();
+    const std::uint32_t block_class = pool_class(sizeof(owned), alignof(owned));
+    void* memory = record.allocate(block_class, sizeof(owned), alignof(owned));
+    // SAFETY: a fresh block of the node's size and alignment.
+    retire_hook(record, ::new (memory) owned(object, std::move(deleter), block_class));
+    reclaim_some(record);
+}
+
+template <class Env>
+void basic_domain<Env>::retire_hook(record_type& record, hook* object) noexcept {
+    record.has_garbage = true;
+    record.retired_count.add(1);
+    record.retired_size.add(object->bytes);
+    record.retired_bytes += object->bytes;
+    // [retire.order] barrier: pairs with [meet.heavy], [meet.state]
+    //   If our barrier is first, every reader that pins after the heavy one sees the object unlinked.
+    //   If the heavy barrier is first, [retire.stamp] reads at least the epoch that its thread had read: never too old.
+    Env::light(record.fast, record.state);
+    // [retire.stamp] acquire: pairs with [advance.step]
+    //   bag_of() may find that the bag's old content is past its grace period by this very epoch (D3).
+    const std::uint64_t epoch = epoch_.load(Env::acquire);
+    if (lists_are_mine(record)) {
+        bag_of(record, epoch).append(object);
+    } else {
+        // [aside.head] relaxed: only the expected value of [aside.push].
+        hook* head = aside_.load(Env::relaxed);
+        do {
+            object->next.set(head);
+            // [aside.push] release: pairs with [stray.take]
+            //   Whoever takes the list sees the links and the objects. On failure (relaxed) only `head` changes.
+        } while (!aside_.compare_exchange_weak(head, object, Env::release, Env::relaxed));
+    }
+    if (++record.retires >= Env::advance_objects || record.retired_bytes >= Env::advance_bytes) {
+        record.retires = 0;
+        record.retired_bytes = 0;
+        try_advance(record);
+    }
+}
+
+template <class Env>
+bool basic_domain<Env>::lists_are_mine(record_type& record) noexcept {
+    // [lists.check] acquire: pairs with [barrier.return]
+    //   After a takeover we see the lists as barrier() left them.
+    std::uint32_t seen = record.takeover.load(Env::acquire);
+    if (seen == core::none) [[likely]] {
+        return true;
+    }
+    if (seen == core::asked) {
+        // [lists.grant] release: pairs with [barrier.granted]
+        //   barrier() sees our last changes of the lists. Failure (relaxed): barrier() is done with them or saw us idle.
+        record.takeover.compare_exchange_strong(seen, core::granted, Env::release, Env::relaxed);
+    }
+    return false;
+}
+
+template <class Env>
+auto basic_domain<Env>::bag_of(record_type& record, std::uint64_t epoch) noexcept -> list& {
+    list& bag = record.bag[epoch % core::bags];
+    if (bag.epoch() != epoch) {
+        record.expired.splice(bag); // stamped four epochs ago or more
+        bag.stamp(epoch);
+    }
+    return bag;
+}
+
+template <class Env>
+void basic_domain<Env>::sweep(record_type& record) noexcept {
+    // [sweep.epoch] acquire: pairs with [advance.step]
+    //   The ends of all guards that the advances waited for happen before what we free now.
+    const std::uint64_t epoch = epoch_.load(Env::acquire);
+    if (record.swept_epoch == epoch) {
+        return;
+    }
+    record.swept_epoch = epoch;
+    for (list& bag : record.bag) {
+        if (bag.epoch() + core::grace_epochs <= epoch) {
+            record.expired.splice(bag);
+        }
+    }
+}
+
+template <class Env>
+void basic_domain<Env>::take_due(record_type& record, list& due) noexcept {
+    if (!lists_are_mine(record)) {
+        return;
+    }
+    if (record.expired.empty()) {
+        sweep(record);
+        if (record.expired.empty()) {
+            record.has_garbage = std::any_of(std::begin(record.bag), std::end(record.bag),
+                                             [](const list& bag) { return !bag.empty(); });
+            return;
+        }
+    }
+    // Two keep up with a thread that retires one object an operation; more, up to eight, when a backlog has built up.
+    std::uint64_t share = std::min<std::uint64_t>(2 + record.expired.count() / 256, 8);
+    for (; share != 0 && !record.expired.empty(); --share) {
+        due.append(record.expired.take_first());
+    }
+    record.most_freed_at_once.raise_to(due.count());
+    // [due.running] relaxed: the release of [leave.idle] or [lists.grant] carries it to barrier().
+    record.running.store(1, Env::relaxed);
+}
+
+template <class Env>
+void basic_domain<Env>::run(record_type& record, list& due) noexcept {
+    std::uint64_t bytes = 0;
+    const std::uint64_t count = due.count();
+    record.reclaiming = true;
+    while (!due.empty()) {
+        hook* object = due.take_first();
+        bytes += object->bytes;
+        object->reclaim(object, record);
+    }
+    record.reclaiming = false;
+    record.freed_count.add(count);
+    record.freed_size.add(bytes);
+    // [run.done] release: pairs with [barrier.running]
+    //   barrier() promises that the deleters have run.
+    record.running.store(0, Env::release);
+}
+
+template <class Env>
+void basic_domain<Env>::reclaim_some(record_type& record) noexcept {
+    if (record.reclaiming || record.nest == 1) {
+        return; // the end of the guard does it
+    }
+    list due;
+    take_due(record, due);
+    if (!due.empty()) {
+        run(record, due);
+    }
+}
+
+// ---- the epoch ---------------------------------------------------------------------------------------------------------
+
+template <class Env>
+void basic_domain<Env>::try_advance(record_type& record) noexcept {
+    // Elected, so that heavy barriers are rare: the first one advances, the others go on. Not a lock: D1 holds for any
+    // number of threads at once, and when the elected one sleeps, every 64th contender takes its place.
+    // [advance.elect] relaxed: rationing only, nothing depends on it.
+    if (contenders_.fetch_add(1, Env::relaxed) % 64 != 0) {
+        return;
+    }
+    // [advance.from] acquire: pairs with [advance.step]
+    //   D1 wants the reading of e before the heavy barrier; and we pass on what earlier advances waited for.
+    advance_from(epoch_.load(Env::acquire));
+    // [advance.reset] relaxed: as [advance.elect].
+    contenders_.store(0, Env::relaxed);
+    collect_strays(record);
+}
+
+template <class Env>
+bool basic_domain<Env>::meet_all() noexcept {
+    if (fast_) {
+        // [meet.heavy] barrier: pairs with [pin.publish], [retire.order]
+        //   If our barrier is first, the pinning thread sees what we saw before it, above all the unlinkings.
+        //   If the light one is first, our scan sees the pin.
+        if (Env::heavy()) {
+            return true;
+        }
+        // [meet.failed] relaxed: a statistic.
+        heavy_failures_.fetch_add(1, Env::relaxed);
+        return false;
+    }
+    // [meet.records] barrier: pairs with [acquire.link]
+    //   If our read comes first, the new thread synchronizes with us before it pins.
+    //   If the link comes first, we see the record.
+    for (record_type* other = Env::load_heavy(fast_, records_); other != nullptr; other = other->next) {
+        // [meet.state] barrier: pairs with [pin.publish], [retire.order]
+        //   If our read-modify-write is first, the other thread sees the epoch we had read, or a later one.
+        //   If theirs is first, we have now seen its unlinkings, and pass them on in the scan that follows.
+        Env::load_heavy(fast_, other->state);
+    }
+    return true;
+}
+
+template <class Env>
+bool basic_domain<Env>::advance_from(std::uint64_t epoch) noexcept {
+    if (!meet_all()) {
+        return false;
+    }
+    std::uint64_t pending = 0;
+    // [scan.records] barrier: pairs with [acquire.link]
+    //   If our read comes first, the new thread synchronizes with us before it pins.
+    //   If the link comes first, we see the record.
+    for (record_type* other = Env::load_heavy(fast_, records_); other != nullptr; other = other->next) {
+        // [scan.state] barrier: pairs with [pin.publish], [unpin.idle], [leave.idle], [adopt.pin], [adopt.idle]
+        //   If our read is first (fallback) or the heavy barrier was, the pinning thread cannot reach old garbage.
+        //   If the pin is first, we see it here, and do not advance past it. Acquire: with its end, see [unpin.idle].
+        const std::uint64_t state = Env::load_heavy(fast_, other->state);
+        if (state != record_type::idle && state != record_type::pinned(epoch)) {
+            // [scan.blocked] relaxed: a statistic.
+            blocked_advances_.fetch_add(1, Env::relaxed);
+            return false;
+        }
+        pending += other->retired_size.get() - other->freed_size.get();
+    }
+    // [advance.peak] relaxed: a statistic.
+    std::uint64_t peak = peak_pending_bytes_.load(Env::relaxed);
+    // [advance.raise] relaxed: a statistic.
+    while (pending > peak && static_cast<std::int64_t>(pending) > 0 &&
+           !peak_pending_bytes_.compare_exchange_weak(peak, pending, Env::relaxed, Env::relaxed)) {
+    }
+    // [advance.step] acq_rel: pairs with [retire.stamp], [sweep.epoch], [advance.from], [grace.epoch], [adopt.epoch]
+    //   Who reads the new epoch sees the end of every guard that this and earlier advances waited for.
+    //   Failure (relaxed): somebody else did it.
+    return epoch_.compare_exchange_strong(epoch, epoch + 1, Env::acq_rel, Env::relaxed);
+}
+
+/// Takes in garbage that lost its thread: what was put aside, and one exited thread's expired lists a call.
+template <class Env>
+void basic_domain<Env>::collect_strays(record_type& record) noexcept {
+    if (!lists_are_mine(record)) {
+        return;
+    }
+    // [adopt.epoch] acquire: pairs with [advance.step]
+    //   As [retire.stamp].
+    const std::uint64_t epoch = epoch_.load(Env::acquire);
+    // [stray.peek] relaxed: only a hint; [stray.take] decides.
+    if (aside_.load(Env::relaxed) != nullptr) {
+        // [stray.take] acquire: pairs with [aside.push]
+        //   The links and the objects; and stamping them now, not when they were retired, only delays them.
+        for (hook* object = aside_.exchange(nullptr, Env::acquire); object != nullptr;) {
+            hook* next = object->next.get();
+            bag_of(record, epoch).append(object);
+            object = next;
+        }
+    }
+    // [walk.records] acquire: pairs with [acquire.link]
+    //   As [acquire.list].
+    for (record_type* other = records_.load(Env::acquire); other != nullptr; other = other->next) {
+        if (!own_for_a_moment(*other, core::orphaned)) {
+            continue;
+        }
+        take_expired(*other, record.expired);
+        disown(*other);
+        record.has_garbage = true;
+        return;
+    }
+}
+
+/// Moves what is past its grace period out of a record that the caller owns but that is not its thread's.
+template <class Env>
+void basic_domain<Env>::take_expired(record_type& record, list& due) noexcept {
+    // [adopt.pin] barrier: pairs with [scan.state], [barrier.state], [meet.heavy]
+    //   Rule R2. If our barrier is first, barrier() sees the record pinned and waits.
+    //   If the heavy barrier is first, we see its `asked` and keep our hands off the lists.
+    Env::store_light(record.fast, record.state, record_type::pinned(epoch_.load(Env::relaxed)));
+    if (lists_are_mine(record)) {
+        sweep(record);
+        due.splice(record.expired);
+        record.has_garbage = std::any_of(std::begin(record.bag), std::end(record.bag),
+                                         [](const list& bag) { return !bag.empty(); });
+    }
+    // [adopt.idle] release: pairs with [scan.state], [barrier.state]
+    //   As [unpin.idle].
+    record.state.store(record_type::idle, Env::release);
+}
+
+// ---- synchronize, barrier ----------------------------------------------------------------------------------------------
+
+template <class Env>
+void basic_domain<Env>::refuse(const record_type& record, const char* what) const noexcept {
+    if (record.nest != 0 || record.reclaiming) {
+        misuse(what);
+    }
+}
+
+template <class Env>
+void basic_domain<Env>::wait_for_grace(record_type& record) {
+    // [grace.order] barrier: pairs with [meet.heavy], [meet.state]
+    //   As [retire.order]: what the caller unlinked is unlinked for every reader that pins after the heavy barrier.
+    //   If the heavy barrier is first, [grace.epoch] reads at least the epoch that its thread had read.
+    Env::light(record.fast, record.state);
+    // [grace.epoch] acquire: pairs with [advance.step]
+    //   The ends of the guards that we waited for happen before our return.
+    const std::uint64_t stamp = epoch_.load(Env::acquire);
+    for (unsigned round = 0;; ++round) {
+        // [grace.look] acquire: pairs with [advance.step]
+        //   As [grace.epoch].
+        const std::uint64_t epoch = epoch_.load(Env::acquire);
+        if (epoch >= stamp + core::grace_epochs) {
+            return;
+        }
+        if (!advance_from(epoch)) {
+            refuse_without_barriers();
+            Env::relax(round);
+        }
+    }
+}
+
+template <class Env>
+void basic_domain<Env>::refuse_without_barriers() const {
+    // [refused.count] relaxed: a thread's own failure is in its own program order.
+    if (fast_ && heavy_failures_.load(Env::relaxed) != 0) {
+        throw std::system_error(std::make_error_code(std::errc::operation_not_permitted),
+                                "epoque: the kernel refuses membarrier, which it granted when the process began (a "
+                                "seccomp filter?). Nothing can be reclaimed; start with EPOQUE_BARRIER=fallback");
+    }
+}
+
+template <class Env>
+void basic_domain<Env>::synchronize() {
+    record_type& record = local();
+    refuse(record, "synchronize() called inside a guard or a deleter; it would wait for itself. End the guard first.");
+    wait_for_grace(record);
+}
+
+template <class Env>
+void basic_domain<Env>::barrier() {
+    record_type& mine = local();
+    refuse(mine, "barrier() called inside a guard or a deleter; it would wait for itself. End the guard first.");
+    // [barrier.lock] acquire: pairs with [barrier.unlock]
+    //   One barrier() at a time: R3 speaks of one.
+    for (unsigned round = 0; barrier_busy_.exchange(1, Env::acquire) != 0; ++round) {
+        Env::relax(round);
+    }
+    struct unlock_at_end {
+        ~unlock_at_end() {
+            // [barrier.unlock] release: pairs with [barrier.lock]
+            //   As [barrier.lock].
+            busy.store(0, Env::release);
+        }
+        atomic<std::uint32_t>& busy;
+    } const unlock{barrier_busy_};
+
+    {
+        const guard pinned = pin();
+        collect_strays(mine);
+    }
+    wait_for_grace(mine);
+    list due;
+    // [barrier.records] acquire: pairs with [acquire.link]
+    //   As [acquire.list]; who links a record later retires nothing that was before.
+    record_type* const first = records_.load(Env::acquire);
+    for (record_type* record = first; record != nullptr; record = record->next) {
+        if (record == &mine) {
+            take_expired(*record, due);
+        } else if (own_for_a_moment(*record, core::vacant) || own_for_a_moment(*record, core::orphaned)) {
+            take_expired(*record, due);
+            disown(*record);
+        } else {
+            take_over(*record, due);
+        }
+    }
+    run(mine, due);
+    for (record_type* record = first; record != nullptr; record = record->next) {
+        // [barrier.running] acquire: pairs with [run.done]
+        //   Deleters that their thread had taken from its list before us have run.
+        for (unsigned round = 0; record->running.load(Env::acquire) != 0; ++round) {
+            Env::relax(round);
+        }
+    }
+}
+
+/// Rule R3: moves what is past its grace period out of the record of a thread that lives and may be asleep.
+template <class Env>
+void basic_domain<Env>::take_over(record_type& record, list& due) {
+    // [barrier.ask] relaxed: the heavy barrier (fallback: the read-modify-write of `state`) orders it against the pin.
+    record.takeover.store(core::asked, Env::relaxed);
+    if (meet_all()) {
+        for (unsigned round = 0;; ++round) {
+            // [barrier.state] barrier: pairs with [pin.publish], [unpin.idle], [leave.idle], [adopt.pin], [adopt.idle]
+            //   If our barrier is first, the owner's next pin reads `asked` and leaves the lists to us.
+            //   If its pin is first, we read it here and wait. Acquire: we see the lists as it left them.
+            if (Env::load_heavy(fast_, record.state) == record_type::idle) {
+                break;
+            }
+            // [barrier.granted] acquire: pairs with [lists.grant]
+            //   As [barrier.state].
+            if (record.takeover.load(Env::acquire) == core::granted) {
+                break;
+            }
+            Env::relax(round);
+        }
+        sweep(record);
+        due.splice(record.expired);
+    }
+    // [barrier.return] release: pairs with [lists.check]
+    //   The owner sees the lists as we left them.
+    record.takeover.store(core::none, Env::release);
+    refuse_without_barriers();
+}
+
+// ---- statistics ----------------------------------------------------------------------------------------------------------
+
+template <class Env>
+domain_stats basic_domain<Env>::stats() const noexcept {
+    domain_stats sum;
+    // [stats.epoch] relaxed: a statistic; so for all of this function.
+    sum.epoch = epoch_.load(Env::relaxed);
+    // [stats.records] acquire: pairs with [acquire.link]
+    //   As [acquire.list].
+    for (const record_type* record = records_.load(Env::acquire); record != nullptr; record = record->next) {
+        // [stats.owner] relaxed: a statistic.
+        sum.threads += record->owner.load(Env::relaxed) == core::held ? 1U : 0U;
+        // [stats.state] relaxed: a statistic.
+        const std::uint64_t state = record->state.load(Env::relaxed);
+        if (state != record_type::idle) {
+            ++sum.pinned;
+            sum.oldest_pin_age = std::max(sum.oldest_pin_age, sum.epoch - std::min(sum.epoch, state >> 1));
+        }
+        sum.freed_objects += record->freed_count.get();
+        sum.pending_bytes -= record->freed_size.get();
+        sum.retired_objects += record->retired_count.get();
+        sum.pending_bytes += record->retired_size.get();
+        sum.most_freed_at_once = std::max(sum.most_freed_at_once, record->most_freed_at_once.get());
+    }
+    // Counts of one moment need not fit together while threads run: never report a negative rest.
+    sum.pending_objects = sum.retired_objects - std::min(sum.retired_objects, sum.freed_objects);
+    if (static_cast<std::int64_t>(sum.pending_bytes) < 0) {
+        sum.pending_bytes = 0;
+    }
+    // [stats.peak] relaxed: a statistic.
+    sum.peak_pending_bytes = std::max(peak_pending_bytes_.load(Env::relaxed), sum.pending_bytes);
+    sum.advances = sum.epoch - 1;
+    // [stats.blocked] relaxed: a statistic.
+    sum.blocked_advances = blocked_advances_.load(Env::relaxed);
+    // [stats.failures] relaxed: a statistic.
+    sum.heavy_failures = heavy_failures_.load(Env::relaxed);
+    sum.asymmetric = fast_;
+    return sum;
+}
+
+} // namespace epoque

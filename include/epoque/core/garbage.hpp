@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSL-1.0
+/// @file
+/// Layer: domain. Depends on: base (the Env is a parameter).
+///
+/// What waits for its grace period: `retired`, the hook inside or in front of an unlinked object, and `garbage_list`,
+/// a plain singly linked list of them. Neither is shared: whoever owns the record that a list lies in, owns the list
+/// (core/record.hpp says when). The fields are `Env::var` so that the model checker sees a breach of that rule.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace epoque::core {
+
+/// Pool class of a block that no pool keeps.
+inline constexpr std::uint32_t unpooled = ~std::uint32_t{0};
+
+template <class Env>
+struct record;
+
+/// The hook of an object that waits for its grace period. Structures place it where the object no longer needs the
+/// room (a stack node's hook lies in the storage of the element that was popped from it).
+template <class Env>
+struct retired {
+    /// Ends the object and gives its memory back through `runner`, the record of the thread that runs it.
+    using reclaimer = void (*)(retired* self, record<Env>& runner) noexcept;
+
+    retired(reclaimer how, std::uint32_t size, std::uint32_t pool) noexcept : reclaim(how), bytes(size), block_class(pool) {}
+
+    typename Env::template var<retired*> next{nullptr};
+    const reclaimer reclaim;
+    const std::uint32_t bytes;       ///< what freeing this gives back, for the statistics and the advance trigger
+    const std::uint32_t block_class; ///< pool class of the block, for the reclaimer
+};
+
+/// A list of retired objects that were stamped with the same epoch, or that are all past their grace period.
+template <class Env>
+class garbage_list {
+  public:
+    using hook = retired<Env>;
+
+    bool empty() const noexcept { return head_.get() == nullptr; }
+    std::uint64_t count() const noexcept { return count_.get(); }
+    std::uint64_t epoch() const noexcept { return epoch_.get(); }
+    void stamp(std::uint64_t epoch) noexcept { epoch_.set(epoch); }
+
+    void append(hook* object) noexcept {
+        object->next.set(nullptr);
+        link_tail(object, object, 1);
+    }
+
+    /// Takes the oldest object; the list is not empty.
+    hook* take_first() noexcept {
+        hook* first = head_.get();
+        head_.set(first->next.get());
+        if (head_.get() == nullptr) {
+            tail_.set(nullptr);
+        }
+        count_.set(count_.get() - 1);
+        return first;
+    }
+
+    /// Appends all of `other` and leaves it empty.
+    void splice(garbage_list& other) noexcept {
+        if (other.empty()) {
+            return;
+        }
+        link_tail(other.head_.get(), other.tail_.get(), other.count_.get());
+        other.head_.set(nullptr);
+        other.tail_.set(nullptr);
+        other.count_.set(0);
+    }
+
+  private:
+    template <class T>
+    using var = typename Env::template var<T>;
+
+    void link_tail(hook* first, hook* last, std::uint64_t count) noexcept {
+        if (tail_.get() == nullptr) {
+            head_.set(first);
+        } else {
+            tail_.get()->next.set(first);
+        }
+        tail_.set(last);
+        count_.set(count_.get() + count);
+    }
+
+    var<hook*> head_{nullptr};
+    var<hook*> tail_{nullptr};
+    var<std::uint64_t> count_{0};
+    var<std::uint64_t> epoch_{0};
+};
+
+} // namespace epoque::core

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: BSL-1.0
+/// @file
+/// Layer: domain. Depends on: base (the Env is a parameter).
+///
+/// Memory for segments and nodes, kept by the domain: a magazine per thread and size, and a small depot between them
+/// (after Bonwick's magazines and depots, USENIX 2001).
+///
+///     thread's magazine:   block -> block -> ...   fewer than 2 bundles; owned by the record's owner, no atomics
+///     depot, per size:     [bundle][     ][bundle]...   exchange takes a bundle out, a CAS of null puts one in
+///
+/// Invariants:
+///   P1  A block is in one place: in use, in one magazine, or in one bundle of the depot.
+///   P2  Nobody looks into a block of the depot: bundles travel by pointer only, so there is no ABA and no access to
+///       memory that another thread already uses again.
+///   P3  The depot keeps at most `depot_bundles` bundles a size; what is more goes back to Env's allocator. So what a
+///       domain retains is bounded: depot_bundles + 2 for each thread, in bundles of at most `bundle_bytes`.
+///
+/// Sizes are exact, not rounded: a structure registers its block size and gets a class number. When all `classes` are
+/// taken, or where `Env::pooling` is false, blocks come from and go to the allocator directly (class `unpooled`).
+///
+/// Progress: wait-free, but for the allocator. Complexity: O(1), a depot visit per bundle is O(depot_bundles).
+#pragma once
+
+#include "epoque/core/garbage.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+
+namespace epoque::core {
+
+/// The sizes and the depot of one domain.
+template <class Env>
+class pool {
+    struct block {
+        block* next;
+    };
+
+  public:
+    static constexpr std::uint32_t classes = 32;
+    static constexpr std::size_t depot_bundles = 8;
+    static constexpr std::size_t bundle_bytes = std::size_t{1} << 14;
+    static constexpr std::size_t bundle_blocks = 64;
+
+    /// One thread's free blocks. Owned with the record it lies in.
+    class magazine {
+        friend class pool;
+        block* first_[classes] = {};
+        std::uint32_t count_[classes] = {};
+    };
+
+    pool() = default;
+    pool(const pool&) = delete;
+    pool& operator=(const pool&) = delete;
+    ~pool() {
+        for (std::uint32_t index = 0; index < classes; ++index) {
+            for (auto& place : shelves_[index].bundles) {
+                // [dtor.shelf] relaxed: destruction is exclusive, whoever ordered it ordered all use before it.
+                give_back(index, place.load(Env::relaxed));
+            }
+        }
+    }
+
+    /// The class of blocks of this size and alignment, made where there is none yet.
+    std::uint32_t class_of(std::size_t bytes, std::size_t align) noexcept {
+        if (!Env::pooling) {
+            return unpooled;
+        }
+        const std::uint64_t wanted = (std::uint64_t{bytes} << 16) | align;
+        for (std::uint32_t index = 0; index < classes; ++index) {
+            auto& shape = shelves_[index].shape;
+            // [class.find] relaxed: the word is all there is to a class; nothing else is published with it.
+            std::uint64_t found = shape.load(Env::relaxed);
+            if (found == 0) {
+                // [class.claim] relaxed: as [class.find].
+                if (shape.compare_exchange_strong(found, wanted, Env::relaxed, Env::relaxed)) {
+                    return index;
+                }
+            }
+            if (found == wanted) {
+                return index;
+            }
+        }
+        return unpooled;
+    }
+
+    /// A block for the class, its content undefined. Throws: bad_alloc.
+    void* allocate(magazine& mine, std::uint32_t index, std::size_t bytes, std::size_t align) {
+        if (index == unpooled) {
+            return Env::allocate(bytes, align);
+        }
+        if (mine.first_[index] == nullptr && !refill(mine, index)) {
+            return Env::allocate(bytes, align);
+        }
+        block* taken = mine.first_[index];
+        mine.first_[index] = taken->next;
+        --mine.count_[index];
+        return taken;
+    }
+
+    /// Takes a block back; nobody else may be able to reach it.
+    void deallocate(magazine& mine, std::uint32_t index, void* memory, std::size_t bytes, std::size_t align) noexcept {
+        if (index == unpooled) {
+            Env::deallocate(memory, bytes, align);
+            return;
+        }
+        // SAFETY: the block is at least a pointer large and aligned (class_of's callers), and ours alone.
+        mine.first_[index] = ::new (memory) block{mine.first_[index]};
+        if (++mine.count_[index] >= 2 * bundle_size(bytes)) {
+            store_bundle(mine, index, bundle_size(bytes));
+        }
+    }
+
+    /// Empties a magazine into the allocator.
+    void drain(magazine& mine) noexcept {
+        for (std::uint32_t index = 0; index < classes; ++index) {
+            give_back(index, mine.first_[index]);
+            mine.first_[index] = nullptr;
+            mine.count_[index] = 0;
+        }
+    }
+
+  private:
+    struct alignas(interference_size) shelf {
+        typename Env::template atomic<std::uint64_t> shape{0}; // bytes << 16 | alignment; 0 while the class is free
+        typename Env::template atomic<block*> bundles[depot_bundles] = {};
+    };
+
+    static constexpr std::uint32_t bundle_size(std::size_t bytes) noexcept {
+        return static_cast<std::uint32_t>(std::clamp<std::size_t>(bundle_bytes / bytes, 1, bundle_blocks));
+    }
+
+    bool refill(magazine& mine, std::uint32_t index) noexcept {
+        for (auto& place : shelves_[index].bundles) {
+            // [refill.peek] relaxed: only a hint; [refill.take] decides.
+            if (place.load(Env::relaxed) == nullptr) {
+                continue;
+            }
+            // [refill.take] acquire: pairs with [bundle.put]
+            //   The links inside the bundle, and every use of its blocks, must be over before we use them.
+            if (block* bundle = place.exchange(nullptr, Env::acquire); bundle != nullptr) {
+                mine.first_[index] = bundle;
+                for (; bundle != nullptr; bundle = bundle->next) {
+                    ++mine.count_[index];
+                }
+                return true;
+            }
+        }
+        return false;
+    }
+
+    void store_bundle(magazine& mine, std::uint32_t index, std::uint32_t size) noexcept {
+        block* bundle = mine.first_[index];
+        block* last = bundle;
+        for (std::uint32_t i = 1; i < size; ++i) {
+            last = last->next;
+        }
+        mine.first_[index] = last->next;
+        mine.count_[index] -= size;
+        last->next = nullptr;
+        for (auto& place : shelves_[index].bundles) {
+            block* none = nullptr;
+            // [bundle.peek] relaxed: only a hint; [bundle.put] decides.
+            if (place.load(Env::relaxed) != nullptr) {
+                continue;
+            }
+            // [bundle.put] release: pairs with [refill.take]
+            //   Whoever takes the bundle must see its links and the end of every use of its blocks. On failure
+            //   (relaxed) the next place is tried; nothing was read.
+            if (place.compare_exchange_strong(none, bundle, Env::release, Env::relaxed)) {
+                return;
+            }
+        }
+        give_back(index, bundle);
+    }
+
+    void give_back(std::uint32_t index, block* chain) noexcept {
+        // [give.shape] relaxed: the word never changes once the class has blocks, and we hold one of them.
+        const std::uint64_t shape = shelves_[index].shape.load(Env::relaxed);
+        while (chain != nullptr) {
+            block* next = chain->next;
+            Env::deallocate(chain, shape >> 16, shape & 0xffff);
+            chain = next;
+        }
+    }
+
+    shelf shelves_[classes];
+};
+
+} // namespace epoque::core

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSL-1.0
+/// @file
+/// Layer: domain. Depends on: garbage.hpp, pool.hpp.
+///
+/// What a domain knows of one thread: whether it is pinned, and what it retired.
+///
+/// Who may touch the garbage lists and the magazine (they are plain memory):
+///   R1  `owner` is `held` while a thread owns the record. It is taken by CAS and given back by store, so ownership, and
+///       the garbage with it, passes from an exited thread to the next owner or to an adopter.
+///   R2  The owner touches the lists only while `state` says pinned, and only after it has read `takeover == none`
+///       following that pin's light barrier.
+///   R3  `domain::barrier()` touches the lists of a record that somebody else owns only between the store
+///       `takeover = asked` + heavy barrier + (`state == idle` or `takeover == granted`), and its store
+///       `takeover = none`.
+///   R2 and R3 exclude each other by the barrier axioms: either the owner's pin comes after the heavy barrier and it
+///   reads `takeover != none`, or the one who asks reads `state` pinned and waits. The owner never waits: what it
+///   retires meanwhile goes to the domain's shared list `aside_`. The magazine is the owner's alone.
+#pragma once
+
+#include "epoque/base/config.hpp"
+#include "epoque/core/garbage.hpp"
+#include "epoque/core/pool.hpp"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace epoque::core {
+
+/// Bags of garbage by epoch. Four: an epoch's bag is reused four epochs later, when it is past its grace period.
+inline constexpr std::size_t bags = 4;
+
+/// How many epochs must pass after an object's stamp before nobody can hold it (docs/memory-model.md#grace).
+inline constexpr std::uint64_t grace_epochs = 3;
+
+/// Whether `domain::barrier()` wants or has the lists of a record that another thread owns.
+enum takeover_state : std::uint32_t { none = 0, asked = 1, granted = 2 };
+
+/// Who owns a record: nobody, a thread, or nobody although garbage waits in it (an adopter is welcome).
+enum owner_state : std::uint32_t { vacant = 0, held = 1, orphaned = 2 };
+
+template <class Env>
+struct alignas(interference_size) record {
+    template <class T>
+    using atomic = typename Env::template atomic<T>;
+
+    static constexpr std::uint64_t idle = 0;
+    static constexpr std::uint64_t pinned(std::uint64_t epoch) noexcept { return (epoch << 1) | 1; }
+
+    record(bool asymmetric, core::pool<Env>& shared) noexcept : fast(asymmetric), pool(shared) {}
+
+    /// A block from the domain's pool, by way of this thread's magazine; the owner only. Throws: bad_alloc.
+    void* allocate(std::uint32_t block_class, std::size_t bytes, std::size_t align) {
+        return pool.allocate(magazine, block_class, bytes, align);
+    }
+    void deallocate(std::uint32_t block_class, void* block, std::size_t bytes, std::size_t align) noexcept {
+        pool.deallocate(magazine, block_class, block, bytes, align);
+    }
+
+    /// A counter with one writer, readable by all: no read-modify-write needed.
+    class counter {
+      public:
+        void add(std::uint64_t n) noexcept {
+            // [counter.add] relaxed: one writer at a time (the record's owner); readers only want a recent figure.
+            value_.store(value_.load(Env::relaxed) + n, Env::relaxed);
+        }
+        void raise_to(std::uint64_t n) noexcept {
+            // [counter.raise] relaxed: as [counter.add].
+            if (value_.load(Env::relaxed) < n) {
+                value_.store(n, Env::relaxed);
+            }
+        }
+        std::uint64_t get() const noexcept {
+            // [counter.get] relaxed: a statistic.
+            return value_.load(Env::relaxed);
+        }
+
+      private:
+        atomic<std::uint64_t> value_{0};
+    };
+
+    // The line of every operation: written by the owner, read by whoever advances the epoch.
+    atomic<std::uint64_t> state{idle};
+    const bool fast;              // asymmetric barriers are available
+    bool reclaiming = false;      // the owner runs deleters now; nested operations do not
+    bool has_garbage = false;     // some list below is not empty; only a hint for unpin
+    std::uint32_t nest = 0;       // guards of the owner
+    std::uint32_t retires = 0;    // since the owner last tried to advance
+    std::size_t retired_bytes = 0;
+    std::uint64_t swept_epoch = 0; // the bags were last looked through at this epoch
+
+    // Garbage: R1 to R3.
+    alignas(interference_size) garbage_list<Env> bag[bags];
+    garbage_list<Env> expired; // past its grace period
+    typename core::pool<Env>::magazine magazine;
+    core::pool<Env>& pool;
+
+    counter retired_count;
+    counter retired_size;
+    counter freed_count;
+    counter freed_size;
+    counter most_freed_at_once;
+
+    // Written rarely.
+    alignas(interference_size) atomic<std::uint32_t> takeover{none};
+    atomic<std::uint32_t> owner{held};
+    atomic<std::uint32_t> running{0}; // the owner runs deleters that it took from the lists
+    record* next = nullptr;           // constant once linked
+};
+
+} // namespace epoque::core

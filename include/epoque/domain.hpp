@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: BSL-1.0
+/// @file
+/// Layer: domain. Depends on: base, core/{garbage,pool,record}.hpp.
+///
+/// Epoch-based reclamation: when may memory that was unlinked from a shared structure be freed?
+///
+///      thread records                      epoch 7
+///     +--------------------------+
+///     | state: pinned at 7       |   bags:  [5: a b] [6: c] [7: d e] [4: -]      expired: x y z
+///     +--------------------------+            |                                     |
+///     | state: idle              |            +-- all readers gone at epoch 8       +-- each unpin frees two
+///     +--------------------------+
+///
+/// Invariants (proof: docs/memory-model.md#domain):
+///   D1  The epoch goes from e to e+1 only after a heavy barrier that followed the reading of e, and a scan that found
+///       each record idle or pinned at e.
+///   D2  An object is stamped with the epoch read after its unlinking, with a light barrier between the two.
+///   D3  An object stamped e is freed by a thread that has read an epoch >= e+3 (acquire).
+///   D1 to D3 imply: nobody who could still reach an object is inside its guard when the object is freed. Two epochs
+///   are not enough: a reader that pinned at e+1 may have read the link before it was cut.
+///   D4  Garbage lists are touched by one thread at a time (core/record.hpp, R1 to R3).
+///
+/// Progress: pin and unpin are wait-free after a thread's first (which allocates a record), but for the deleters that an
+/// unpin runs, 2 to 8 of them. retire is lock-free modulo the kernel's membarrier lock, which it meets once in 512 calls.
+/// A thread that stays inside a guard stops the reclamation, not the operations, of all others: see `stats()`.
+///
+/// Sources: Fraser, Practical lock-freedom, 2004 (epochs). Dice, Herlihy, Kogan, Fast non-intrusive memory reclamation,
+/// 2016 (asymmetric barriers). Kim, Brown, Singh, Are your epochs too epic?, PPoPP 2024 (amortised frees).
+/// P2545 / C++26 <rcu> (vocabulary).
+#pragma once
+
+#include "epoque/base/config.hpp"
+#include "epoque/base/env.hpp"
+#include "epoque/base/error.hpp"
+#include "epoque/core/record.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+
+namespace epoque {
+
+/// A domain's figures at about the time of the call. Counts are since the domain was made, sizes in bytes.
+struct domain_stats {
+    std::uint64_t epoch = 0;              ///< the current one; starts at 1
+    std::uint64_t threads = 0;            ///< records in use
+    std::uint64_t pinned = 0;             ///< of these, inside a guard
+    std::uint64_t oldest_pin_age = 0;     ///< epochs that the oldest pin lags behind; 2 or more cannot be, 1 blocks the next
+    std::uint64_t retired_objects = 0;    ///< so far
+    std::uint64_t freed_objects = 0;      ///< so far
+    std::uint64_t pending_objects = 0;    ///< retired, not yet freed
+    std::uint64_t pending_bytes = 0;      ///< the same in bytes: the garbage
+    std::uint64_t peak_pending_bytes = 0; ///< highest seen by an advance of the epoch
+    std::uint64_t most_freed_at_once = 0; ///< deleters that one call ran, at most
+    std::uint64_t advances = 0;           ///< epochs so far
+    std::uint64_t blocked_advances = 0;   ///< attempts that found a thread pinned at an older epoch
+    std::uint64_t heavy_failures = 0;     ///< heavy barriers that did not take place
+    bool asymmetric = false;              ///< barriers by membarrier; otherwise the fallback
+};
+
+/// A set of threads that read shared memory inside guards, and the garbage that waits for them.
+///
+/// Use it when:      several lock-free structures or your own pointers share readers; one domain per process is enough.
+/// Use instead:      `std::shared_ptr` when a reader may hold an object for long.
+/// Elements:         retire(p) takes any complete object; the deleter must not throw.
+/// Memory:           with n threads that retire objects of s bytes and no guard that stays: at most about
+///                   n * 4 * (512 * s or 256 KiB, whichever is smaller) bytes wait. A guard that stays bounds nothing.
+/// Concurrency:      any thread, every member but the destructor.
+/// Models:           Lockable (lock pins, unlock unpins), as std::rcu_domain.
+///
+///     epoque::domain& d = epoque::default_domain();
+///     {
+///         auto guard = d.pin();
+///         use(shared.load(std::memory_order_acquire));     // cannot be freed while the guard lives
+///     }
+///     d.retire(shared.exchange(fresh, std::memory_order_acq_rel));
+template <class Env = std_env>
+class basic_domain {
+    using record_type = core::record<Env>;
+
+  public:
+    using hook = core::retired<Env>;
+
+    /// The thread is pinned while one of these lives. Guards nest. Not copyable: it belongs to one thread and scope.
+    class [[nodiscard]] guard {
+      public:
+        guard(const guard&) = delete;
+        guard& operator=(const guard&) = delete;
+        /// Progress: wait-free, but for 2 to 8 deferred deleters that the outermost one may run.
+        ~guard() { domain_.leave(record_); }
+
+        // For structures of this library: the record spares them a second look-up.
+        record_type& record() const noexcept { return record_; }
+
+      private:
+        friend class basic_domain;
+        guard(basic_domain& domain, record_type& record) noexcept : domain_(domain), record_(record) {
+            domain_.enter(record_);
+        }
+        basic_domain& domain_;
+        record_type& record_;
+    };
+
+    /// Throws: bad_alloc, system_error (the platform has no thread-exit hook left).
+    basic_domain();
+    basic_domain(const basic_domain&) = delete;
+    basic_domain& operator=(const basic_domain&) = delete;
+    /// Runs all deleters that still wait. Precondition: no guard of this domain lives and no structure uses it;
+    /// a live guard is a `misuse`.
+    ~basic_domain();
+
+    /// Enters a read-side region.
+    ///
+    /// Returns:         the guard that ends it.
+    /// Progress:        wait-free; a thread's first call allocates its record.
+    /// Linearizes at:   none (it is no operation on a value).
+    /// Synchronization: nothing that was unlinked after this call is freed before the guard ends.
+    /// Complexity:      O(1), one store.
+    /// Throws:          bad_alloc, on a thread's first call only.
+    guard pin() { return guard(*this, local()); }
+
+    /// Lockable: pin without an object. `unlock` ends the latest `lock`. As pin, and ~guard.
+    void lock() { enter(local()); }
+    bool try_lock() {
+        lock();
+        return true;
+    }
+    void unlock() noexcept { leave(local()); }
+
+    /// Frees `object` by `deleter(object)` once no guard that existed at this call does any longer.
+    ///
+    /// Precondition:    no reader can reach `object` any more (it was unlinked before this call).
+    /// Progress:        lock-free modulo membarrier; may run up to 8 deleters of earlier calls.
+    /// Synchronization: the end of every guard that could reach `object` happens before its deleter.
+    /// Complexity:      O(1), one small allocation; every 512th call or 256 KiB tries to advance the epoch, O(threads).
+    /// Throws:          bad_alloc; `object` is then still the caller's.
+    template <class T, class Deleter = std::default_delete<T>>
+    void retire(T* object, Deleter deleter = Deleter());
+
+    /// Waits until every guard that exists at this call has ended.
+    ///
+    /// Precondition:    the calling thread is not inside a guard of this domain or a deleter (otherwise `misuse`).
+    /// Progress:        blocking, by nature.
+    /// Throws:          bad_alloc; system_error when the kernel has begun to refuse membarrier.
+    void synchronize();
+
+    /// Waits until everything retired before this call has been freed, also what sleeping and exited threads retired.
+    ///
+    /// Precondition:    as synchronize.
+    /// Progress:        blocking, by nature. No deleter may wait for a thread that is in barrier().
+    /// Throws:          as synchronize.
+    void barrier();
+
+    /// A look at all records. Progress: wait-free. Complexity: O(threads that ever were at the same time).
+    domain_stats stats() const noexcept;
+
+    // ---- for the structures of this library --------------------------------------------------------------------------
+
+    /// Retires an object that carries its hook. Precondition: `record` is the calling thread's, and pinned. noexcept,
+    /// runs no deleter.
+    void retire_hook(record_type& record, hook* object) noexcept;
+
+    /// The pool class for blocks of this shape; see record::allocate.
+    std::uint32_t pool_class(std::size_t bytes, std::size_t align) noexcept { return pool_.class_of(bytes, align); }
+
+  private:
+    template <class T>
+    using atomic = typename Env::template atomic<T>;
+    using list = core::garbage_list<Env>;
+
+    record_type& local() {
+        const local_record& cached = Env::local(id_);
+        if (cached.owner == id_) [[likely]] {
+            return *static_cast<record_type*>(cached.record);
+        }
+        return attach();
+    }
+    EPOQUE_COLD record_type& attach();
+    record_type* acquire_record();
+    static void release_record(void* record) noexcept;
+
+    void enter(record_type& record) noexcept;
+    void leave(record_type& record) noexcept;
+    EPOQUE_COLD void leave_with_garbage(record_type& record) noexcept;
+
+    bool lists_are_mine(record_type& record) noexcept;
+    list& bag_of(record_type& record, std::uint64_t epoch) noexcept;
+    void sweep(record_type& record) noexcept;
+    void take_due(record_type& record, list& due) noexcept;
+    void run(record_type& record, list& due) noexcept;
+    void reclaim_some(record_type& record) noexcept;
+
+    void try_advance(record_type& record) noexcept;
+    bool advance_from(std::uint64_t epoch) noexcept;
+    bool meet_all() noexcept;
+    void collect_strays(record_type& record) noexcept;
+    void wait_for_grace(record_type& record);
+    void take_over(record_type& other, list& due);
+    void refuse_without_barriers() const;
+    bool own_for_a_moment(record_type& record, std::uint32_t expected) noexcept;
+    void disown(record_type& record) noexcept;
+    void take_expired(record_type& record, list& due) noexcept;
+    void refuse(const record_type& record, const char* what) const noexcept;
+
+    // Read by every operation, written once in a while.
+    alignas(interference_size) atomic<std::uint64_t> epoch_{1};
+    const std::uint64_t id_;
+    const bool fast_;
+    atomic<record_type*> records_{nullptr}; // all there ever were; newest first; never shrinks
+
+    // Written by whoever advances or waits.
+    alignas(interference_size) atomic<std::uint32_t> contenders_{0}; // threads that tried to advance since one began
+    atomic<std::uint32_t> barrier_busy_{0};
+    atomic<std::uint64_t> peak_pending_bytes_{0};
+    atomic<std::uint64_t> blocked_advances_{0};
+    atomic<std::uint64_t> heavy_failures_{0};
+    atomic<hook*> aside_{nullptr}; // retired while barrier() held its thread's lists; not stamped yet
+
+    core::pool<Env> pool_;
+};
+
+/// Real threads.
+using domain = basic_domain<std_env>;
+
+/// The process's domain, made on first use and never destroyed, so that it outlives every static object.
+domain& default_domain();
+
+} // namespace epoque
+
+#include "epoque/core/domain_impl.hpp"

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: BSL-1.0
+/// @file
+/// All of epoque's C++ interface.
+#pragma once
+
+#include "epoque/concepts.hpp"
+#include "epoque/domain.hpp"
+#include "epoque/object_table.hpp"
+#include "epoque/queue.hpp"
+#include "epoque/stack.hpp"

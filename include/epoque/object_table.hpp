@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: BSL-1.0
+/// @file
+/// Layer: object_table. Depends on: base, domain.
+///
+/// Numbers for objects: what the C interface hands out instead of pointers.
+///
+///     handle:  kind 8 | index 24 | generation 32           0 is never valid
+///     slot:    word = generation 32 | kind 8               odd generation: live. +1 at create, +1 at destroy
+///              object = pointer
+///
+///     chunks_ --> [chunk 0: 1,024 slots][chunk 1]...       chunks never move and are freed with the table
+///
+/// Invariants:
+///   T1  A slot's generation only grows; it is odd exactly while the slot holds a live object. A slot whose generation
+///       would wrap is never used again, so a handle never becomes valid a second time.
+///   T2  `object` is written only while the slot is in nobody's reach: before the store of an odd generation.
+///   T3  A slot's index returns to the free list only after the grace period that began with its destroy. So a thread that
+///       is pinned and has seen the generation it wants reads the pointer that belongs to it, and the object lives until
+///       the pin ends. (With immediate reuse the pin would protect the memory, but not the identity.)
+///   T4  The object itself is destroyed in the same deferred step, after the last pin that could have found it.
+///
+/// Progress: find is wait-free; create and destroy are lock-free (create may allocate a chunk).
+/// Proof: docs/memory-model.md#object_table.
+#pragma once
+
+#include "epoque/base/config.hpp"
+#include "epoque/domain.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+
+namespace epoque {
+
+/// A handle, taken apart.
+struct handle_parts {
+    std::uint8_t kind;
+    std::uint32_t index;
+    std::uint32_t generation;
+
+    static constexpr handle_parts of(std::uint64_t bits) noexcept {
+        return {static_cast<std::uint8_t>(bits >> 56), static_cast<std::uint32_t>(bits >> 32) & 0xffffffU,
+                static_cast<std::uint32_t>(bits)};
+    }
+    constexpr std::uint64_t bits() const noexcept {
+        return std::uint64_t{kind} << 56 | std::uint64_t{index} << 32 | generation;
+    }
+};
+
+/// What a look-up found.
+enum class find_status : std::uint8_t { found, stale, wrong_kind };
+
+/// Generation-tagged slots for objects derived from `Object`.
+///
+/// Use it when:      code that cannot hold references (another language, another module) must name objects, and must not
+///                   be able to reach one that is gone.
+/// Use instead:      pointers, inside one program in one language.
+/// Memory:           64 bytes a slot, and 8 bytes for each possible chunk; a slot is reused once the grace period of its last object is over.
+/// Progress:         see above.
+/// Concurrency:      any thread, every member, but constructors and destructor.
+template <class Object, class Env = std_env>
+class object_table {
+  public:
+    static constexpr std::uint32_t chunk_slots = Env::table_chunk_slots;
+    static constexpr std::uint32_t max_slots = chunk_slots * Env::table_chunks;
+
+    /// `first_generation`: even; generations begin there, so that numbers of an earlier run are not valid in this one.
+    explicit object_table(basic_domain<Env>& home, std::uint32_t first_generation = 0) noexcept
+        : home_(home), first_generation_(first_generation & ~std::uint32_t{1}) {}
+    object_table(const object_table&) = delete;
+    object_table& operator=(const object_table&) = delete;
+    /// Destroys the objects that are left. Precondition: no operation runs, and `home.barrier()` was called after the last.
+    ~object_table();
+
+    /// Takes ownership of `object` under a new handle.
+    ///
+    /// Returns:         the handle's bits; 0 when all slots are in use, `object` is then still the caller's.
+    /// Progress:        lock-free; allocates one chunk per 1,024 slots.
+    /// Linearizes at:   [create.live].
+    /// Synchronization: with every find that returns the object.
+    /// Throws:          bad_alloc; `object` is then still the caller's.
+    std::uint64_t create(std::uint8_t kind, std::unique_ptr<Object>& object);
+
+    /// The object behind a handle, for as long as the caller's guard lives.
+    ///
+    /// Precondition:    the calling thread is pinned in `home`, since before the call.
+    /// Returns:         found, and `out`; stale: the handle is not live; wrong_kind: it is live, of another kind.
+    /// Progress:        wait-free. Linearizes at: [find.word]. Throws: nothing.
+    find_status find(std::uint64_t handle, std::uint8_t kind, Object*& out) noexcept {
+        std::uint64_t word = 0;
+        slot* at = nullptr;
+        return look_up(handle, kind, at, word, out);
+    }
+
+    /// The current handle of a slot, 0 where it is not live. For lists; may be stale at once.
+    std::uint64_t handle_at(std::uint32_t index) noexcept;
+
+    /// Ends the handle now, and the object when the last guard that may use it has ended.
+    ///
+    /// Returns:         found; `out` is the object, for as long as the caller's guard lives. Otherwise as find. Exactly one
+    ///                  of several concurrent calls answers found.
+    /// Precondition:    as find.
+    /// Progress:        lock-free. Linearizes at: [destroy.dead]. Throws: nothing.
+    find_status destroy(typename basic_domain<Env>::guard& pinned, std::uint64_t handle, std::uint8_t kind,
+                        Object*& out) noexcept;
+
+    /// How many handles were live a moment ago.
+    std::uint64_t was_live() const noexcept {
+        // [live.count] relaxed: a statistic.
+        return live_.load(Env::relaxed);
+    }
+
+  private:
+    template <class T>
+    using atomic = typename Env::template atomic<T>;
+    using hook = core::retired<Env>;
+    using record_type = core::record<Env>;
+
+    static constexpr std::uint32_t no_slot = max_slots;
+    static constexpr std::uint32_t last_generation = 0xffffffffU; // odd: once dead, the slot has no next life
+
+    static constexpr std::uint64_t word_of(std::uint32_t generation, std::uint8_t kind) noexcept {
+        return std::uint64_t{generation} << 8 | kind;
+    }
+
+    struct slot {
+        atomic<std::uint64_t> word{0};
+        atomic<Object*> object{nullptr};
+        atomic<std::uint32_t> next_free{no_slot};
+        object_table* table = nullptr; // this and the index: constant once the chunk is linked
+        std::uint32_t index = 0;
+        alignas(hook) std::byte garbage[sizeof(hook)]; // hook of the last object, while its grace period runs
+    };
+    struct chunk {
+        slot slots[chunk_slots];
+    };
+
+    find_status look_up(std::uint64_t handle, std::uint8_t kind, slot*& at, std::uint64_t& word, Object*& out) noexcept;
+    slot* slot_at(std::uint32_t index) noexcept;
+    void add_chunk(std::uint32_t number);
+    std::uint32_t take_free();
+    void put_free(std::uint32_t index) noexcept;
+    static void end(hook* garbage, record_type& runner) noexcept;
+
+    basic_domain<Env>& home_;
+    const std::uint32_t first_generation_;
+    alignas(interference_size) atomic<std::uint64_t> free_{no_slot}; // tag 32 | index: the tag makes the CAS see a reuse
+    atomic<std::uint32_t> used_{0};                                   // slots that were ever used
+    atomic<std::uint64_t> live_{0};
+    alignas(interference_size) atomic<chunk*> chunks_[Env::table_chunks] = {};
+};
+
+template <class Object, class Env>
+object_table<Object, Env>::~object_table() {
+    for (auto& each : chunks_) {
+        // [dtor.chunk] relaxed: destruction is exclusive, whoever ordered it ordered all use before it; so for all of this.
+        chunk* group = each.load(Env::relaxed);
+        if (group == nullptr) {
+            continue;
+        }
+        for (slot& at : group->slots) {
+            // [dtor.word] relaxed: as [dtor.chunk].
+            if (((at.word.load(Env::relaxed) >> 8) & 1) != 0) {
+                // [dtor.object] relaxed: as [dtor.chunk].
+                std::unique_ptr<Object>(at.object.load(Env::relaxed)).reset();
+            }
+        }
+        std::destroy_at(group);
+        Env::deallocate(group, sizeof(chunk), alignof(chunk));
+    }
+}
+
+// ---- create ------------------------------------------------------------------------------------------------------------
+
+template <class Object, class Env>
+std::uint64_t object_table<Object, Env>::create(std::uint8_t kind, std::unique_ptr<Object>& object) {
+    const auto pinned = home_.pin();
+    const std::uint32_t index = take_free();
+    if (index == no_slot) {
+        return 0;
+    }
+    slot& at = *slot_at(index);
+    // [create.object] relaxed: T2; [create.live] publishes it.
+    at.object.store(object.release(), Env::relaxed);
+    // [create.word] relaxed: the slot is ours, [take.pop] or [take.fresh] made it so.
+    const auto generation = static_cast<std::uint32_t>(at.word.load(Env::relaxed) >> 8) + 1;
+    // [create.live] release: pairs with [find.word]
+    //   Who finds this generation sees the object built, and the pointer.  // LP
+    at.word.store(word_of(generation, kind), Env::release);
+    // [create.count] relaxed: a statistic.
+    live_.fetch_add(1, Env::relaxed);
+    return handle_parts{kind, index, generation}.bits();
+}
+
+template <class Object, class Env>
+std::uint32_t object_table<Object, Env>::take_free() {
+    // [take.head] acquire: pairs with [put.push]
+    //   `next_free` of the slot at the head was written before it got there.
+    std::uint64_t head = free_.load(Env::acquire);
+    while (static_cast<std::uint32_t>(head) != no_slot) {
+        slot& first = *slot_at(static_cast<std::uint32_t>(head));
+        // [take.next] relaxed: may be read while another thread takes and puts the slot; the tag then fails our CAS.
+        const std::uint64_t next = first.next_free.load(Env::relaxed);
+        const std::uint64_t tag = (head >> 32) + 1;
+        // [take.pop] acquire: pairs with [put.push]
+        //   The end of the last object is over before we reuse its slot. Failure (acquire): as [take.head].
+        if (free_.compare_exchange_weak(head, tag << 32 | next, Env::acquire, Env::acquire)) {
+            return static_cast<std::uint32_t>(head);
+        }
+    }
+    // [take.used] relaxed: only the expected value of [take.fresh].
+    std::uint32_t used = used_.load(Env::relaxed);
+    do {
+        if (used == max_slots) {
+            return no_slot;
+        }
+        add_chunk(used / chunk_slots); // before the slot is taken, so that bad_alloc loses none
+        // [take.fresh] relaxed: the index only has to be distinct; its chunk is published by [chunk.link].
+    } while (!used_.compare_exchange_weak(used, used + 1, Env::relaxed, Env::relaxed));
+    return used;
+}
+
+template <class Object, class Env>
+void object_table<Object, Env>::add_chunk(std::uint32_t number) {
+    // [chunk.peek] relaxed: only a hint; [chunk.link] decides.
+    if (chunks_[number].load(Env::relaxed) != nullptr) {
+        return;
+    }
+    void* memory = Env::allocate(sizeof(chunk), alignof(chunk));
+    // SAFETY: fresh memory of the chunk's size and alignment.
+    auto* fresh = ::new (memory) chunk;
+    for (std::uint32_t i = 0; i < chunk_slots; ++i) {
+        fresh->slots[i].table = this;
+        fresh->slots[i].index = number * chunk_slots + i;
+        // [chunk.word] relaxed: [chunk.link] publishes the chunk.
+        fresh->slots[i].word.store(word_of(first_generation_, 0), Env::relaxed);
+    }
+    chunk* none = nullptr;
+    // [chunk.link] release: pairs with [slot.chunk]
+    //   Who reads the pointer sees the slots initialised. Failure (relaxed): somebody else's chunk is there.
+    if (!chunks_[number].compare_exchange_strong(none, fresh, Env::release, Env::relaxed)) {
+        std::destroy_at(fresh);
+        Env::deallocate(fresh, sizeof(chunk), alignof(chunk));
+    }
+}
+
+// ---- find, destroy -----------------------------------------------------------------------------------------------------
+
+template <class Object, class Env>
+auto object_table<Object, Env>::slot_at(std::uint32_t index) noexcept -> slot* {
+    if (index >= max_slots) {
+        return nullptr;
+    }
+    // [slot.chunk] acquire: pairs with [chunk.link]
+    //   The slots were initialised before the chunk was linked.
+    chunk* group = chunks_[index / chunk_slots].load(Env::acquire);
+    return group == nullptr ? nullptr : &group->slots[index % chunk_slots];
+}
+
+template <class Object, class Env>
+find_status object_table<Object, Env>::look_up(std::uint64_t handle, std::uint8_t kind, slot*& at, std::uint64_t& word,
+                                               Object*& out) noexcept {
+    const handle_parts parts = handle_parts::of(handle);
+    at = slot_at(parts.index);
+    if (at == nullptr || (parts.generation & 1) == 0) {
+        return find_status::stale;
+    }
+    // [find.word] acquire: pairs with [create.live]
+    //   The object was built before its generation was stored.  // LP
+    word = at->word.load(Env::acquire);
+    if (word != word_of(parts.generation, parts.kind)) {
+        return find_status::stale;
+    }
+    if (parts.kind != kind) {
+        return find_status::wrong_kind;
+    }
+    // [find.object] relaxed: T3: the slot was live after we were pinned, so the pointer can't have changed since.
+    out = at->object.load(Env::relaxed);
+    return find_status::found;
+}
+
+template <class Object, class Env>
+find_status object_table<Object, Env>::destroy(typename basic_domain<Env>::guard& pinned, std::uint64_t handle,
+                                               std::uint8_t kind, Object*& out) noexcept {
+    slot* at = nullptr;
+    std::uint64_t word = 0;
+    const find_status status = look_up(handle, kind, at, word, out);
+    if (status != find_status::found) {
+        return status;
+    }
+    const auto generation = static_cast<std::uint32_t>(word >> 8) + 1;
+    // [destroy.dead] acq_rel: pairs with [find.word]
+    //   One destroyer wins. The domain's barrier in retire_hook orders it before the grace period. Failure (relaxed): it is
+    //   gone, or going, already.  // LP
+    if (!at->word.compare_exchange_strong(word, word_of(generation, 0), Env::acq_rel, Env::relaxed)) {
+        return find_status::stale;
+    }
+    // [destroy.count] relaxed: a statistic.
+    live_.fetch_sub(1, Env::relaxed);
+    // SAFETY: `garbage` is free: the slot's previous grace period was over before the slot was reused (T3).
+    home_.retire_hook(pinned.record(),
+                      ::new (static_cast<void*>(at->garbage))
+                          hook(&end, static_cast<std::uint32_t>(sizeof(Object)), core::unpooled));
+    return find_status::found;
+}
+
+template <class Object, class Env>
+void object_table<Object, Env>::end(hook* garbage, record_type&) noexcept {
+    std::destroy_at(garbage);
+    // SAFETY: this reclaimer is only ever given to the hook inside a slot.
+    auto* at = reinterpret_cast<slot*>(reinterpret_cast<std::byte*>(garbage) - offsetof(slot, garbage));
+    // [end.object] relaxed: the grace period is over, the slot is ours.
+    std::unique_ptr<Object>(at->object.load(Env::relaxed)).reset();
+    // [end.word] relaxed: as [end.object].
+    if (at->word.load(Env::relaxed) >> 8 != 0) { // 0: the generation is used up, and so is the slot (T1)
+        at->table->put_free(at->index);
+    }
+}
+
+template <class Object, class Env>
+void object_table<Object, Env>::put_free(std::uint32_t index) noexcept {
+    slot& freed = *slot_at(index);
+    // [put.head] relaxed: only the expected value of [put.push].
+    std::uint64_t head = free_.load(Env::relaxed);
+    std::uint64_t next = 0;
+    do {
+        // [put.next] relaxed: [put.push] publishes it.
+        freed.next_free.store(static_cast<std::uint32_t>(head), Env::relaxed);
+        next = ((head >> 32) + 1) << 32 | index;
+        // [put.push] release: pairs with [take.head], [take.pop]
+        //   `next_free`, and the end of the object that was here. Failure (relaxed): only `head` changes.
+    } while (!free_.compare_exchange_weak(head, next, Env::release, Env::relaxed));
+}
+
+template <class Object, class Env>
+std::uint64_t object_table<Object, Env>::handle_at(std::uint32_t index) noexcept {
+    slot* at = slot_at(index);
+    if (at == nullptr) {
+        return 0;
+    }
+    // [at.word] relaxed: a snapshot; whoever uses the handle looks it up again.
+    const std::uint64_t word = at->word.load(Env::relaxed);
+    const auto generation = static_cast<std::uint32_t>(word >> 8);
+    return (generation & 1) == 0 ? 0 : handle_parts{static_cast<std::uint8_t>(word), index, generation}.bits();
+}
+
+} // namespace epoque

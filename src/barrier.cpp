@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: BSL-1.0
+/// @file
+/// The operating system's half of base/barrier.hpp: registers for membarrier once, and calls it.
+#include "epoque/base/barrier.hpp"
+
+#include <cstdlib>
+#include <string_view>
+
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace epoque::barrier {
+namespace {
+
+std::atomic<std::uint64_t> calls{0};
+std::atomic<std::uint64_t> refusals{0};
+
+bool membarrier(int command) noexcept {
+    return ::syscall(SYS_membarrier, command, 0U, 0) == 0;
+}
+
+bool decide() noexcept {
+    const char* wish = std::getenv("EPOQUE_BARRIER"); // NOLINT(concurrency-mt-unsafe): read once, nothing here writes it
+    if (wish != nullptr && std::string_view(wish) == "fallback") {
+        return false;
+    }
+    // A kernel may know the command and still refuse it (seccomp), so it is tried once before anything relies on it.
+    return membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) && membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+}
+
+} // namespace
+
+bool asymmetric() noexcept {
+    static const bool decided = decide();
+    return decided;
+}
+
+bool heavy() noexcept {
+    // [heavy.count] relaxed: a statistic.
+    calls.fetch_add(1, std::memory_order_relaxed);
+    if (asymmetric() && membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED)) {
+        return true;
+    }
+    // [heavy.refused] relaxed: a statistic.
+    refusals.fetch_add(1, std::memory_order_relaxed);
+    return false;
+}
+
+counters was_called() noexcept {
+    // [heavy.read] relaxed: statistics.
+    return {calls.load(std::memory_order_relaxed), refusals.load(std::memory_order_relaxed)};
+}
+
+} // namespace epoque::barrier
