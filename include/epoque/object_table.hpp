@@ -290,10 +290,9 @@ find_status object_table<Object, Env>::destroy(typename basic_domain<Env>::guard
         return status;
     }
     const auto generation = static_cast<std::uint32_t>(word >> 8) + 1;
-    // [destroy.dead] acq_rel: pairs with [find.word]
-    //   One destroyer wins. The domain's barrier in retire_hook orders it before the grace period. Failure (relaxed): it is
-    //   gone, or going, already.  // LP
-    if (!at->word.compare_exchange_strong(word, word_of(generation, 0), Env::acq_rel, Env::relaxed)) {
+    // [destroy.dead] relaxed: one destroyer wins, and nothing is published with a dead word; the light barrier in
+    //   retire_hook orders it before the grace period begins.  // LP
+    if (!at->word.compare_exchange_strong(word, word_of(generation, 0), Env::relaxed, Env::relaxed)) {
         return find_status::stale;
     }
     // [destroy.count] relaxed: a statistic.

@@ -10,15 +10,17 @@
 ///       light()                          heavy()
 ///       load  y                          load  x        at least one of the two loads sees the other's store
 ///
-/// Axioms, on which every proof in docs/memory-model.md rests:
-///   B1  All barriers of a process, light and heavy, are totally ordered against each other where at least one of the
-///       two is heavy; two light ones are not ordered. The order agrees with each thread's program order.
-///   B2  If barrier b1 comes before b2 in that order, everything that b1's thread did before b1 happens before
-///       everything that b2's thread does after b2.
+/// Axioms, on which every proof in docs/memory-model.md rests. For a heavy barrier H and a light barrier L of another
+/// thread:
+///   B1  L is before H or after H; this agrees with both threads' program order.
+///   B2  If L is before H, everything before L in its thread happens before everything after H in its thread; if L is
+///       after H, everything before H happens before everything after L.
+/// Nothing orders two light barriers, not even a heavy one that comes after the first and before the second: a heavy
+/// barrier is no point in time, it meets each core at a moment of its own.
 ///
-/// Where the kernel has `membarrier(PRIVATE_EXPEDITED)`, `light()` is a compiler barrier: the kernel runs a full fence
-/// on each core that currently runs a thread of this process, between two of its instructions, hence before or after
-/// any light barrier in program order, never "in" it (membarrier(2); the same axioms as in Rust's `membarrier` crate).
+/// Where the kernel has `membarrier(PRIVATE_EXPEDITED)`, `light()` is a compiler barrier: between the call and the return
+/// of `heavy()` the kernel runs a full fence on each core that runs a thread of this process, between two of its
+/// instructions, hence before or after any light barrier in program order, never "in" it (membarrier(2)).
 ///
 /// Where it has not (old kernel, seccomp, another system), there are no barriers at all: every publish-and-check pair
 /// becomes two read-modify-writes of *one and the same word*, which are totally ordered by that word's modification

@@ -125,7 +125,9 @@ struct std_env {
     template <class V>
     static V load_heavy(bool fast, std::atomic<V>& other) noexcept {
         // [load_heavy.load] acquire: pairs with [store_light.store]
+        //   What the other thread did before it stored the value that we read.
         // [load_heavy.rmw] acq_rel: pairs with [store_light.rmw], [light.rmw]
+        //   As [store_light.rmw], seen from the other side.
         return fast ? other.load(acquire) : other.fetch_add(0, acq_rel);
     }
 

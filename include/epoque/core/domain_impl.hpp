@@ -81,7 +81,8 @@ auto basic_domain<Env>::acquire_record() -> record_type* {
     auto* record = ::new (memory) record_type(fast_, pool_);
     // [acquire.head] relaxed: only the expected value of [acquire.link].
     record->next = records_.load(Env::relaxed);
-    // [acquire.link] acq_rel: pairs with [acquire.list], [meet.records], [scan.records], [walk.records]
+    // [acquire.link] acq_rel: pairs with [acquire.list], [meet.records], [scan.records], [walk.records],
+    //   [barrier.records], [stats.records]
     //   Release: readers of the list see the record built. Acquire, and a read-modify-write: the fallback's heavy side
     //   does one on this word too. If our link comes first, its scan sees the record; if its read comes first, we
     //   synchronize with it before our first pin. On failure (relaxed) only the expected value changes.
@@ -126,8 +127,10 @@ void basic_domain<Env>::enter(record_type& record) noexcept {
     if (record.nest++ != 0) {
         return;
     }
-    // [pin.epoch] relaxed: an old epoch only keeps the next advance waiting for us; D1 holds for any value.
-    const std::uint64_t epoch = epoch_.load(Env::relaxed);
+    // [pin.epoch] acquire: pairs with [advance.step]
+    //   Who pins at an epoch must see the unlinkings that were known when it began: the scan lets us pass on the strength
+    //   of that number. An older one only keeps the next advance waiting for us.
+    const std::uint64_t epoch = epoch_.load(Env::acquire);
     // [pin.publish] barrier: pairs with [meet.heavy], [meet.state], [scan.state], [barrier.state]
     //   The store is a release so that it never breaks the release sequence headed by our last unpin.
     //   If our barrier is first, the advancing thread's scan sees us pinned.
@@ -144,7 +147,7 @@ void basic_domain<Env>::leave(record_type& record) noexcept {
         leave_with_garbage(record);
         return;
     }
-    // [unpin.idle] release: pairs with [scan.state], [barrier.state], [walk.state]
+    // [unpin.idle] release: pairs with [scan.state], [barrier.state]
     //   All our accesses inside the guard happen before the advance that lets the objects be freed.
     record.state.store(record_type::idle, Env::release);
 }
@@ -155,7 +158,7 @@ void basic_domain<Env>::leave_with_garbage(record_type& record) noexcept {
     if (!record.reclaiming) {
         take_due(record, due);
     }
-    // [leave.idle] release: pairs with [scan.state], [barrier.state], [walk.state]
+    // [leave.idle] release: pairs with [scan.state], [barrier.state]
     //   As [unpin.idle]; and barrier() must see `running` and the lists as we left them.
     record.state.store(record_type::idle, Env::release);
     if (!due.empty()) {
@@ -202,7 +205,7 @@ void basic_domain<Env>::retire_hook(record_type& record, hook* object) noexcept 
     record.retired_size.add(object->bytes);
     record.retired_bytes += object->bytes;
     // [retire.order] barrier: pairs with [meet.heavy], [meet.state]
-    //   If our barrier is first, every reader that pins after the heavy one sees the object unlinked.
+    //   If our barrier is first, the advancing thread has seen the unlinking, and [advance.step] passes it on.
     //   If the heavy barrier is first, [retire.stamp] reads at least the epoch that its thread had read: never too old.
     Env::light(record.fast, record.state);
     // [retire.stamp] acquire: pairs with [advance.step]
@@ -342,8 +345,8 @@ void basic_domain<Env>::try_advance(record_type& record) noexcept {
 template <class Env>
 bool basic_domain<Env>::meet_all() noexcept {
     if (fast_) {
-        // [meet.heavy] barrier: pairs with [pin.publish], [retire.order]
-        //   If our barrier is first, the pinning thread sees what we saw before it, above all the unlinkings.
+        // [meet.heavy] barrier: pairs with [pin.publish], [retire.order], [grace.order], [adopt.pin]
+        //   If our barrier is first, the pinning thread sees what we had seen, above all the unlinkings of [advance.from].
         //   If the light one is first, our scan sees the pin.
         if (Env::heavy()) {
             return true;
@@ -356,7 +359,7 @@ bool basic_domain<Env>::meet_all() noexcept {
     //   If our read comes first, the new thread synchronizes with us before it pins.
     //   If the link comes first, we see the record.
     for (record_type* other = Env::load_heavy(fast_, records_); other != nullptr; other = other->next) {
-        // [meet.state] barrier: pairs with [pin.publish], [retire.order]
+        // [meet.state] barrier: pairs with [pin.publish], [retire.order], [grace.order]
         //   If our read-modify-write is first, the other thread sees the epoch we had read, or a later one.
         //   If theirs is first, we have now seen its unlinkings, and pass them on in the scan that follows.
         Env::load_heavy(fast_, other->state);
@@ -391,8 +394,10 @@ bool basic_domain<Env>::advance_from(std::uint64_t epoch) noexcept {
     while (pending > peak && static_cast<std::int64_t>(pending) > 0 &&
            !peak_pending_bytes_.compare_exchange_weak(peak, pending, Env::relaxed, Env::relaxed)) {
     }
-    // [advance.step] acq_rel: pairs with [retire.stamp], [sweep.epoch], [advance.from], [grace.epoch], [adopt.epoch]
-    //   Who reads the new epoch sees the end of every guard that this and earlier advances waited for.
+    // [advance.step] acq_rel: pairs with [pin.epoch], [retire.stamp], [sweep.epoch], [advance.from],
+    //   [grace.epoch], [grace.look], [adopt.epoch]
+    //   Who reads the new epoch sees the end of every guard that this and earlier advances waited for, and every unlinking
+    //   that came before the light barriers before its heavy one.
     //   Failure (relaxed): somebody else did it.
     return epoch_.compare_exchange_strong(epoch, epoch + 1, Env::acq_rel, Env::relaxed);
 }
@@ -432,10 +437,12 @@ void basic_domain<Env>::collect_strays(record_type& record) noexcept {
 /// Moves what is past its grace period out of a record that the caller owns but that is not its thread's.
 template <class Env>
 void basic_domain<Env>::take_expired(record_type& record, list& due) noexcept {
+    // [adopt.from] relaxed: as [pin.epoch].
+    const std::uint64_t epoch = epoch_.load(Env::relaxed);
     // [adopt.pin] barrier: pairs with [scan.state], [barrier.state], [meet.heavy]
     //   Rule R2. If our barrier is first, barrier() sees the record pinned and waits.
     //   If the heavy barrier is first, we see its `asked` and keep our hands off the lists.
-    Env::store_light(record.fast, record.state, record_type::pinned(epoch_.load(Env::relaxed)));
+    Env::store_light(record.fast, record.state, record_type::pinned(epoch));
     if (lists_are_mine(record)) {
         sweep(record);
         due.splice(record.expired);
@@ -459,7 +466,7 @@ void basic_domain<Env>::refuse(const record_type& record, const char* what) cons
 template <class Env>
 void basic_domain<Env>::wait_for_grace(record_type& record) {
     // [grace.order] barrier: pairs with [meet.heavy], [meet.state]
-    //   As [retire.order]: what the caller unlinked is unlinked for every reader that pins after the heavy barrier.
+    //   As [retire.order]. If our barrier is first, the advancing thread has seen what the caller unlinked.
     //   If the heavy barrier is first, [grace.epoch] reads at least the epoch that its thread had read.
     Env::light(record.fast, record.state);
     // [grace.epoch] acquire: pairs with [advance.step]

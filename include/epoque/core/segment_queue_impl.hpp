@@ -184,7 +184,7 @@ conqueue_status segment_queue<Cells, Env>::extend(record_type& record, segment* 
         slot.state.store(full, Env::relaxed);
         // [extend.enq] relaxed: as [extend.full].
         fresh->enq.store(1, Env::relaxed);
-        // [push.link] acq_rel: pairs with [extend.next], [pop.end], [close.next], [obtain.state]
+        // [push.link] acq_rel: pairs with [extend.next], [pop.end], [obtain.state]
         //   Release: the segment and the element in it. Failure (acquire): somebody else's segment.  // LP
         if (last->next.compare_exchange_strong(next, fresh, Env::acq_rel, Env::acquire)) {
             next = fresh;

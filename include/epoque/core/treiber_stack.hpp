@@ -351,6 +351,7 @@ void treiber_stack<Cells, Env>::close() noexcept {
 template <class Cells, class Env>
 bool treiber_stack<Cells, Env>::is_closed() const noexcept {
     // [closed.head] acquire: pairs with [close.mark]
+    //   What happened before the close is seen by who knows of it.
     return (head_.load(Env::acquire) & closed_bit) != 0;
 }
 
