@@ -10,6 +10,7 @@
 #include "epoque/base/expected.hpp"
 
 #include <concepts>
+#include <iterator>
 #include <type_traits>
 #include <utility>
 
@@ -20,6 +21,13 @@ namespace epoque {
 template <class T>
 concept element = std::is_object_v<T> && !std::is_const_v<T> && !std::is_array_v<T> &&
                   std::is_nothrow_move_constructible_v<T> && std::is_nothrow_destructible_v<T>;
+
+/// A range that can be gone through twice, by the iterator's category of old: std::forward_iterator refuses
+/// std::move_iterator, whose elements a failed bulk operation gives back.
+template <class Iterator>
+concept multi_pass_iterator =
+    std::input_iterator<Iterator> &&
+    std::derived_from<typename std::iterator_traits<Iterator>::iterator_category, std::forward_iterator_tag>;
 
 /// The operations that never wait, and the closed state.
 template <class Queue>

@@ -190,8 +190,8 @@ class basic_domain {
 
     bool lists_are_mine(record_type& record) noexcept;
     list& bag_of(record_type& record, std::uint64_t epoch) noexcept;
-    void sweep(record_type& record) noexcept;
-    void take_due(record_type& record, list& due) noexcept;
+    void sweep(record_type& record, std::uint64_t epoch) noexcept;
+    void take_due(record_type& record, std::uint64_t epoch, list& due) noexcept;
     void run(record_type& record, list& due) noexcept;
     void reclaim_some(record_type& record) noexcept;
 
@@ -200,6 +200,7 @@ class basic_domain {
     bool meet_all() noexcept;
     void collect_strays(record_type& record) noexcept;
     void wait_for_grace(record_type& record);
+    void take_all(record_type& mine, record_type* first, list& due);
     void take_over(record_type& other, list& due);
     void refuse_without_barriers() const;
     bool own_for_a_moment(record_type& record, std::uint32_t expected) noexcept;
@@ -219,6 +220,7 @@ class basic_domain {
     atomic<std::uint64_t> peak_pending_bytes_{0};
     atomic<std::uint64_t> blocked_advances_{0};
     atomic<std::uint64_t> heavy_failures_{0};
+    atomic<std::uint64_t> adoptions_{0}; // changes when garbage moves from an exited thread's record to another's
     atomic<hook*> aside_{nullptr}; // retired while barrier() held its thread's lists; not stamped yet
 
     core::pool<Env> pool_;

@@ -118,7 +118,6 @@ class object_table {
     using record_type = core::record<Env>;
 
     static constexpr std::uint32_t no_slot = max_slots;
-    static constexpr std::uint32_t last_generation = 0xffffffffU; // odd: once dead, the slot has no next life
 
     static constexpr std::uint64_t word_of(std::uint32_t generation, std::uint8_t kind) noexcept {
         return std::uint64_t{generation} << 8 | kind;

@@ -116,7 +116,7 @@ class queue {
     /// Complexity:      one read-modify-write for up to a segment's worth of elements, where T is constructed from
     ///                  *first without a chance to throw; otherwise as a push for each.
     /// Throws:          as push. `first` then tells nothing of how many were appended; use `push` where that matters.
-    template <std::forward_iterator Iterator>
+    template <multi_pass_iterator Iterator>
     Iterator push_range(Iterator first, Iterator last);
 
     /// Takes the element at the head.
@@ -180,7 +180,7 @@ class queue {
 };
 
 template <element T, class Env>
-template <std::forward_iterator Iterator>
+template <multi_pass_iterator Iterator>
 Iterator queue<T, Env>::push_range(Iterator first, Iterator last) {
     using reference = std::iter_reference_t<Iterator>;
     constexpr bool moves = std::is_same_v<reference, T&&>;

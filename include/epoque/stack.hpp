@@ -110,7 +110,7 @@ class stack {
     /// Linearizes at:   [push.link], all together.
     /// Complexity:      O(n), one read-modify-write; repeated as push.
     /// Throws:          bad_alloc; the stack is then unchanged.
-    template <std::forward_iterator Iterator>
+    template <multi_pass_iterator Iterator>
     conqueue_status push_range(Iterator first, Iterator last)
         requires std::is_nothrow_constructible_v<T, const std::iter_value_t<Iterator>&>
     {

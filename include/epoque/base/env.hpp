@@ -171,8 +171,9 @@ struct std_env {
 
     static constexpr std::size_t segment_slots = 1024;    ///< slots of a queue's segment, a power of two
     static constexpr unsigned spin_before_abandon = 32;   ///< pauses; 32 measured the throughput of 256
-    static constexpr std::uint32_t advance_objects = 512; ///< retired by one thread before it tries to advance the epoch
-    static constexpr std::size_t advance_bytes = std::size_t{1} << 18; ///< or this many bytes of garbage
+    /// A thread tries to advance the epoch when it has retired this many objects, or this many bytes, or a mixture.
+    static constexpr std::int64_t advance_objects = 512;
+    static constexpr std::int64_t advance_bytes = std::int64_t{1} << 18;
     static constexpr std::uint32_t table_chunk_slots = 1024; ///< slots of an object_table's chunk
     static constexpr std::uint32_t table_chunks = 16384;     ///< and how many chunks at most
 };

@@ -13,15 +13,16 @@ basic_domain<Env>::basic_domain() : id_(Env::open_domain()), fast_(Env::asymmetr
 template <class Env>
 basic_domain<Env>::~basic_domain() {
     // [dtor.records] relaxed: destruction is exclusive; so for all of this function.
-    record_type* const first = records_.load(Env::relaxed);
-    for (record_type* record = first; record != nullptr; record = record->next) {
+    for (record_type* record = records_.load(Env::relaxed); record != nullptr; record = record->next) {
         // [dtor.pinned] relaxed: as [dtor.records].
         if (record->state.load(Env::relaxed) != record_type::idle) {
             misuse("domain destroyed while a guard of it lives. End all guards first.");
         }
     }
-    for (bool found = first != nullptr; found;) {
+    for (bool found = true; found;) {
         list due;
+        // [dtor.again] relaxed: as [dtor.records]. Each time anew: a deleter that retires may have made a record.
+        record_type* const first = records_.load(Env::relaxed);
         for (record_type* record = first; record != nullptr; record = record->next) {
             for (list& bag : record->bag) {
                 due.splice(bag);
@@ -35,10 +36,13 @@ basic_domain<Env>::~basic_domain() {
             object = next;
         }
         found = !due.empty();
-        run(*first, due); // deleters may retire again: hence the loop
+        if (found) {
+            run(*first, due); // there is one, or nothing could have been retired
+        }
     }
     Env::close_domain(id_);
-    for (record_type* record = first; record != nullptr;) {
+    // [dtor.free] relaxed: as [dtor.records].
+    for (record_type* record = records_.load(Env::relaxed); record != nullptr;) {
         record_type* next = record->next;
         pool_.drain(record->magazine);
         std::destroy_at(record);
@@ -72,7 +76,7 @@ auto basic_domain<Env>::acquire_record() -> record_type* {
     //   The record's fields, `next` among them, were written before it was linked.
     for (record_type* record = records_.load(Env::acquire); record != nullptr; record = record->next) {
         if (own_for_a_moment(*record, core::vacant) || own_for_a_moment(*record, core::orphaned)) {
-            record->has_garbage = true; // unknown; the first unpin looks
+            record->calm_state = record_type::idle; // the first unpin looks what there is
             return record;
         }
     }
@@ -97,9 +101,11 @@ void basic_domain<Env>::release_record(void* memory) noexcept {
     if (record.nest != 0) {
         misuse("a thread ended inside a guard (lock without unlock). Unlock the domain before the thread ends.");
     }
+    // [release.hint] relaxed: only decides whether adopters look; barrier() and the next owner look in any case.
+    const bool garbage = record.has_garbage.load(Env::relaxed) != 0;
     // [release.owner] release: pairs with [own.take]
     //   The next owner sees the lists as we left them.
-    record.owner.store(record.has_garbage ? core::orphaned : core::vacant, Env::release);
+    record.owner.store(garbage ? core::orphaned : core::vacant, Env::release);
 }
 
 template <class Env>
@@ -115,9 +121,11 @@ bool basic_domain<Env>::own_for_a_moment(record_type& record, std::uint32_t expe
 
 template <class Env>
 void basic_domain<Env>::disown(record_type& record) noexcept {
+    // [disown.hint] relaxed: only decides whether adopters look; barrier() and the next owner look in any case.
+    const bool garbage = record.has_garbage.load(Env::relaxed) != 0;
     // [disown.owner] release: pairs with [own.take]
     //   As [release.owner].
-    record.owner.store(record.has_garbage ? core::orphaned : core::vacant, Env::release);
+    record.owner.store(garbage ? core::orphaned : core::vacant, Env::release);
 }
 
 // ---- pin, unpin ------------------------------------------------------------------------------------------------------
@@ -143,8 +151,9 @@ void basic_domain<Env>::leave(record_type& record) noexcept {
     if (--record.nest != 0) {
         return;
     }
-    if (record.has_garbage) {
-        leave_with_garbage(record);
+    // [unpin.state] relaxed: our own store.
+    if (record.state.load(Env::relaxed) != record.calm_state) {
+        leave_with_garbage(record); // the epoch has moved on, or expired garbage is left
         return;
     }
     // [unpin.idle] release: pairs with [scan.state], [barrier.state]
@@ -156,7 +165,8 @@ template <class Env>
 void basic_domain<Env>::leave_with_garbage(record_type& record) noexcept {
     list due;
     if (!record.reclaiming) {
-        take_due(record, due);
+        // [leave.state] relaxed: our own store; the epoch in it was acquired by [pin.epoch].
+        take_due(record, record.state.load(Env::relaxed) >> 1, due);
     }
     // [leave.idle] release: pairs with [scan.state], [barrier.state]
     //   As [unpin.idle]; and barrier() must see `running` and the lists as we left them.
@@ -200,10 +210,8 @@ void basic_domain<Env>::retire(T* object, Deleter deleter) {
 
 template <class Env>
 void basic_domain<Env>::retire_hook(record_type& record, hook* object) noexcept {
-    record.has_garbage = true;
     record.retired_count.add(1);
     record.retired_size.add(object->bytes);
-    record.retired_bytes += object->bytes;
     // [retire.order] barrier: pairs with [meet.heavy], [meet.state]
     //   If our barrier is first, the advancing thread has seen the unlinking, and [advance.step] passes it on.
     //   If the heavy barrier is first, [retire.stamp] reads at least the epoch that its thread had read: never too old.
@@ -213,6 +221,8 @@ void basic_domain<Env>::retire_hook(record_type& record, hook* object) noexcept 
     const std::uint64_t epoch = epoch_.load(Env::acquire);
     if (lists_are_mine(record)) {
         bag_of(record, epoch).append(object);
+        // [retire.hint] relaxed: as [release.hint].
+        record.has_garbage.store(1, Env::relaxed);
     } else {
         // [aside.head] relaxed: only the expected value of [aside.push].
         hook* head = aside_.load(Env::relaxed);
@@ -222,9 +232,10 @@ void basic_domain<Env>::retire_hook(record_type& record, hook* object) noexcept 
             //   Whoever takes the list sees the links and the objects. On failure (relaxed) only `head` changes.
         } while (!aside_.compare_exchange_weak(head, object, Env::release, Env::relaxed));
     }
-    if (++record.retires >= Env::advance_objects || record.retired_bytes >= Env::advance_bytes) {
-        record.retires = 0;
-        record.retired_bytes = 0;
+    constexpr std::int64_t least = Env::advance_bytes / Env::advance_objects;
+    record.budget -= std::max<std::int64_t>(object->bytes, least);
+    if (record.budget < 0) {
+        record.budget = Env::advance_bytes - least;
         try_advance(record);
     }
 }
@@ -255,43 +266,40 @@ auto basic_domain<Env>::bag_of(record_type& record, std::uint64_t epoch) noexcep
     return bag;
 }
 
+/// Moves the bags that are past their grace period at `epoch`, which the caller has acquired (D3), to `expired`.
 template <class Env>
-void basic_domain<Env>::sweep(record_type& record) noexcept {
-    // [sweep.epoch] acquire: pairs with [advance.step]
-    //   The ends of all guards that the advances waited for happen before what we free now.
-    const std::uint64_t epoch = epoch_.load(Env::acquire);
-    if (record.swept_epoch == epoch) {
-        return;
-    }
-    record.swept_epoch = epoch;
+void basic_domain<Env>::sweep(record_type& record, std::uint64_t epoch) noexcept {
+    bool left = false;
     for (list& bag : record.bag) {
         if (bag.epoch() + core::grace_epochs <= epoch) {
             record.expired.splice(bag);
         }
+        left = left || !bag.empty();
     }
+    // [sweep.hint] relaxed: as [release.hint]. `expired` counts as left until somebody empties it and sweeps again.
+    record.has_garbage.store(left || !record.expired.empty() ? 1 : 0, Env::relaxed);
 }
 
 template <class Env>
-void basic_domain<Env>::take_due(record_type& record, list& due) noexcept {
+void basic_domain<Env>::take_due(record_type& record, std::uint64_t epoch, list& due) noexcept {
     if (!lists_are_mine(record)) {
         return;
     }
     if (record.expired.empty()) {
-        sweep(record);
-        if (record.expired.empty()) {
-            record.has_garbage = std::any_of(std::begin(record.bag), std::end(record.bag),
-                                             [](const list& bag) { return !bag.empty(); });
-            return;
-        }
+        sweep(record, epoch);
     }
+    const std::uint64_t expired = record.expired.count();
     // Two keep up with a thread that retires one object an operation; more, up to eight, when a backlog has built up.
-    std::uint64_t share = std::min<std::uint64_t>(2 + record.expired.count() / 256, 8);
-    for (; share != 0 && !record.expired.empty(); --share) {
-        due.append(record.expired.take_first());
+    const std::uint64_t share = std::min(expired, std::min<std::uint64_t>(2 + expired / 256, 8));
+    record.expired.move_first(share, due);
+    // Expired garbage that is left calls us again at the next unpin; otherwise only a new epoch does.
+    const bool more = share != expired;
+    record.calm_state = more ? record_type::idle : record_type::pinned(epoch);
+    if (share != 0) {
+        record.most_freed_at_once.raise_to(share);
+        // [due.running] relaxed: the release of [leave.idle] or [lists.grant] carries it to barrier().
+        record.running.store(1, Env::relaxed);
     }
-    record.most_freed_at_once.raise_to(due.count());
-    // [due.running] relaxed: the release of [leave.idle] or [lists.grant] carries it to barrier().
-    record.running.store(1, Env::relaxed);
 }
 
 template <class Env>
@@ -318,7 +326,8 @@ void basic_domain<Env>::reclaim_some(record_type& record) noexcept {
         return; // the end of the guard does it
     }
     list due;
-    take_due(record, due);
+    // [some.state] relaxed: as [leave.state].
+    take_due(record, record.state.load(Env::relaxed) >> 1, due);
     if (!due.empty()) {
         run(record, due);
     }
@@ -394,8 +403,8 @@ bool basic_domain<Env>::advance_from(std::uint64_t epoch) noexcept {
     while (pending > peak && static_cast<std::int64_t>(pending) > 0 &&
            !peak_pending_bytes_.compare_exchange_weak(peak, pending, Env::relaxed, Env::relaxed)) {
     }
-    // [advance.step] acq_rel: pairs with [pin.epoch], [retire.stamp], [sweep.epoch], [advance.from],
-    //   [grace.epoch], [grace.look], [adopt.epoch]
+    // [advance.step] acq_rel: pairs with [pin.epoch], [retire.stamp], [advance.from], [grace.epoch],
+    //   [grace.look], [adopt.epoch], [adopt.from], [barrier.epoch]
     //   Who reads the new epoch sees the end of every guard that this and earlier advances waited for, and every unlinking
     //   that came before the light barriers before its heavy one.
     //   Failure (relaxed): somebody else did it.
@@ -429,7 +438,7 @@ void basic_domain<Env>::collect_strays(record_type& record) noexcept {
         }
         take_expired(*other, record.expired);
         disown(*other);
-        record.has_garbage = true;
+        record.calm_state = record_type::idle;
         return;
     }
 }
@@ -437,17 +446,20 @@ void basic_domain<Env>::collect_strays(record_type& record) noexcept {
 /// Moves what is past its grace period out of a record that the caller owns but that is not its thread's.
 template <class Env>
 void basic_domain<Env>::take_expired(record_type& record, list& due) noexcept {
-    // [adopt.from] relaxed: as [pin.epoch].
-    const std::uint64_t epoch = epoch_.load(Env::relaxed);
+    // [adopt.from] acquire: pairs with [advance.step]
+    //   As [pin.epoch]; and D3, for what we take.
+    const std::uint64_t epoch = epoch_.load(Env::acquire);
     // [adopt.pin] barrier: pairs with [scan.state], [barrier.state], [meet.heavy]
     //   Rule R2. If our barrier is first, barrier() sees the record pinned and waits.
     //   If the heavy barrier is first, we see its `asked` and keep our hands off the lists.
     Env::store_light(record.fast, record.state, record_type::pinned(epoch));
     if (lists_are_mine(record)) {
-        sweep(record);
-        due.splice(record.expired);
-        record.has_garbage = std::any_of(std::begin(record.bag), std::end(record.bag),
-                                         [](const list& bag) { return !bag.empty(); });
+        sweep(record, epoch);
+        if (!record.expired.empty()) {
+            due.splice(record.expired);
+            // [adopt.count] relaxed: [adopt.idle] and [disown.owner] carry it to barrier(), see [barrier.adoptions].
+            adoptions_.fetch_add(1, Env::relaxed);
+        }
     }
     // [adopt.idle] release: pairs with [scan.state], [barrier.state]
     //   As [unpin.idle].
@@ -530,15 +542,11 @@ void basic_domain<Env>::barrier() {
     // [barrier.records] acquire: pairs with [acquire.link]
     //   As [acquire.list]; who links a record later retires nothing that was before.
     record_type* const first = records_.load(Env::acquire);
-    for (record_type* record = first; record != nullptr; record = record->next) {
-        if (record == &mine) {
-            take_expired(*record, due);
-        } else if (own_for_a_moment(*record, core::vacant) || own_for_a_moment(*record, core::orphaned)) {
-            take_expired(*record, due);
-            disown(*record);
-        } else {
-            take_over(*record, due);
-        }
+    try {
+        take_all(mine, first, due);
+    } catch (...) {
+        run(mine, due);
+        throw;
     }
     run(mine, due);
     for (record_type* record = first; record != nullptr; record = record->next) {
@@ -547,6 +555,34 @@ void basic_domain<Env>::barrier() {
         for (unsigned round = 0; record->running.load(Env::acquire) != 0; ++round) {
             Env::relax(round);
         }
+    }
+}
+
+/// Moves what is past its grace period out of all records, also if adopters move it from one to another meanwhile.
+template <class Env>
+void basic_domain<Env>::take_all(record_type& mine, record_type* first, list& due) {
+    // [barrier.adoptions] relaxed: whoever moved garbage out of a record before we come to it counted it before, and we
+    //   synchronize with that when we come to it ([barrier.state], [own.take]); so the counts below differ, and we walk again.
+    std::uint64_t counted = adoptions_.load(Env::relaxed);
+    for (bool settled = false; !settled;) {
+        std::uint64_t own_moves = 0;
+        for (record_type* record = first; record != nullptr; record = record->next) {
+            const std::uint64_t had = due.count();
+            if (record == &mine) {
+                take_expired(*record, due);
+            } else if (own_for_a_moment(*record, core::vacant) || own_for_a_moment(*record, core::orphaned)) {
+                take_expired(*record, due);
+                disown(*record);
+            } else {
+                take_over(*record, due);
+                continue;
+            }
+            own_moves += due.count() != had ? 1U : 0U;
+        }
+        // [barrier.recount] relaxed: as [barrier.adoptions].
+        const std::uint64_t recounted = adoptions_.load(Env::relaxed);
+        settled = recounted == counted + own_moves;
+        counted = recounted;
     }
 }
 
@@ -570,7 +606,9 @@ void basic_domain<Env>::take_over(record_type& record, list& due) {
             }
             Env::relax(round);
         }
-        sweep(record);
+        // [barrier.epoch] acquire: pairs with [advance.step]
+        //   D3.
+        sweep(record, epoch_.load(Env::acquire));
         due.splice(record.expired);
     }
     // [barrier.return] release: pairs with [lists.check]

@@ -52,12 +52,33 @@ class garbage_list {
     /// Takes the oldest object; the list is not empty.
     hook* take_first() noexcept {
         hook* first = head_.get();
-        head_.set(first->next.get());
-        if (head_.get() == nullptr) {
+        hook* second = first->next.get();
+        head_.set(second);
+        if (second == nullptr) {
             tail_.set(nullptr);
         }
         count_.set(count_.get() - 1);
         return first;
+    }
+
+    /// Moves the oldest `count` objects, which it has, to the end of `to`.
+    void move_first(std::uint64_t count, garbage_list& to) noexcept {
+        if (count == 0) {
+            return;
+        }
+        hook* first = head_.get();
+        hook* last = first;
+        for (std::uint64_t i = 1; i < count; ++i) {
+            last = last->next.get();
+        }
+        hook* rest = last->next.get();
+        head_.set(rest);
+        if (rest == nullptr) {
+            tail_.set(nullptr);
+        }
+        count_.set(count_.get() - count);
+        last->next.set(nullptr);
+        to.link_tail(first, last, count);
     }
 
     /// Appends all of `other` and leaves it empty.

@@ -80,13 +80,11 @@ struct alignas(interference_size) record {
 
     // The line of every operation: written by the owner, read by whoever advances the epoch.
     atomic<std::uint64_t> state{idle};
-    const bool fast;              // asymmetric barriers are available
-    bool reclaiming = false;      // the owner runs deleters now; nested operations do not
-    bool has_garbage = false;     // some list below is not empty; only a hint for unpin
-    std::uint32_t nest = 0;       // guards of the owner
-    std::uint32_t retires = 0;    // since the owner last tried to advance
-    std::size_t retired_bytes = 0;
-    std::uint64_t swept_epoch = 0; // the bags were last looked through at this epoch
+    std::uint64_t calm_state = idle; // a pin with this state has no garbage to look after: see leave()
+    std::uint32_t nest = 0;          // guards of the owner
+    const bool fast;                 // asymmetric barriers are available
+    bool reclaiming = false;         // the owner runs deleters now; nested operations do not
+    std::int64_t budget = 0;         // bytes that may still be retired before the owner tries to advance the epoch
 
     // Garbage: R1 to R3.
     alignas(interference_size) garbage_list<Env> bag[bags];
@@ -103,6 +101,7 @@ struct alignas(interference_size) record {
     // Written rarely.
     alignas(interference_size) atomic<std::uint32_t> takeover{none};
     atomic<std::uint32_t> owner{held};
+    atomic<std::uint32_t> has_garbage{0}; // the lists may not be empty: an adopter should look; only a hint
     atomic<std::uint32_t> running{0}; // the owner runs deleters that it took from the lists
     record* next = nullptr;           // constant once linked
 };

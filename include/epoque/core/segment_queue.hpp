@@ -86,7 +86,8 @@ class segment_queue {
     template <class Put, class Undo>
     void push(std::size_t count, std::size_t& pushed, Put put, Undo undo);
 
-    /// Takes up to `count` elements by `take(cell)`, noexcept; returns how many. 0: `why` says empty or closed.
+    /// Takes up to `count` elements by `take(cell)`, noexcept; returns how many. 0: `why` says empty or closed
+    /// (and is left alone when `count` is 0).
     template <class Take>
     std::size_t pop(std::size_t count, conqueue_status& why, Take take);
 

@@ -209,6 +209,9 @@ conqueue_status segment_queue<Cells, Env>::extend(record_type& record, segment* 
 template <class Cells, class Env>
 template <class Take>
 std::size_t segment_queue<Cells, Env>::pop(std::size_t count, conqueue_status& why, Take take) {
+    if (count == 0) {
+        return 0;
+    }
     const auto pinned = home_.pin();
     record_type& record = pinned.record();
     for (;;) {
