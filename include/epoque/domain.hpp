@@ -161,9 +161,12 @@ class basic_domain {
 
     // ---- for the structures of this library --------------------------------------------------------------------------
 
-    /// Retires an object that carries its hook. Precondition: `record` is the calling thread's, and pinned. noexcept,
-    /// runs no deleter.
+    /// Retires an object that carries its hook. Precondition: `record` is the calling thread's, and pinned. May run up to
+    /// 8 deleters of earlier calls where the guard is nested in another one, whose end may be far away.
     void retire_hook(record_type& record, hook* object) noexcept;
+
+    /// Runs up to 8 deleters that are due, inside the guard; for operations that retire many objects in one guard.
+    void reclaim_some(record_type& record) noexcept;
 
     /// The pool class for blocks of this shape; see record::allocate.
     std::uint32_t pool_class(std::size_t bytes, std::size_t align) noexcept { return pool_.class_of(bytes, align); }
@@ -193,14 +196,13 @@ class basic_domain {
     void sweep(record_type& record, std::uint64_t epoch) noexcept;
     void take_due(record_type& record, std::uint64_t epoch, list& due) noexcept;
     void run(record_type& record, list& due) noexcept;
-    void reclaim_some(record_type& record) noexcept;
 
     void try_advance(record_type& record) noexcept;
     bool advance_from(std::uint64_t epoch) noexcept;
     bool meet_all() noexcept;
     void collect_strays(record_type& record) noexcept;
     void wait_for_grace(record_type& record);
-    void take_all(record_type& mine, record_type* first, list& due);
+    void take_all(record_type& mine, list& due);
     void take_over(record_type& other, list& due);
     void refuse_without_barriers() const;
     bool own_for_a_moment(record_type& record, std::uint32_t expected) noexcept;

@@ -18,6 +18,17 @@
 
 namespace epoque {
 
+namespace core {
+
+/// A failed push can leave the element with the range: it is copied from there, made anew at each look, or a T that can be
+/// moved back. (Not: moved from an object of another type.)
+template <class Iterator, class T>
+concept gives_back = std::is_constructible_v<T, std::iter_reference_t<Iterator>> &&
+                     (!std::is_rvalue_reference_v<std::iter_reference_t<Iterator>> ||
+                      std::is_same_v<std::iter_reference_t<Iterator>, T&&>);
+
+} // namespace core
+
 /// An unbounded FIFO for any number of producers and consumers; elements live in the queue's own segments.
 ///
 /// Use it when:      producers must never wait, and memory may grow with the backlog.
@@ -117,7 +128,8 @@ class queue {
     ///                  *first without a chance to throw; otherwise as a push for each.
     /// Throws:          as push. `first` then tells nothing of how many were appended; use `push` where that matters.
     template <multi_pass_iterator Iterator>
-    Iterator push_range(Iterator first, Iterator last);
+    Iterator push_range(Iterator first, Iterator last)
+        requires core::gives_back<Iterator, T>;
 
     /// Takes the element at the head.
     ///
@@ -181,7 +193,9 @@ class queue {
 
 template <element T, class Env>
 template <multi_pass_iterator Iterator>
-Iterator queue<T, Env>::push_range(Iterator first, Iterator last) {
+Iterator queue<T, Env>::push_range(Iterator first, Iterator last)
+    requires core::gives_back<Iterator, T>
+{
     using reference = std::iter_reference_t<Iterator>;
     constexpr bool moves = std::is_same_v<reference, T&&>;
     if constexpr (std::is_nothrow_constructible_v<T, reference> && (moves || std::is_lvalue_reference_v<reference>)) {

@@ -86,7 +86,7 @@ auto basic_domain<Env>::acquire_record() -> record_type* {
     // [acquire.head] relaxed: only the expected value of [acquire.link].
     record->next = records_.load(Env::relaxed);
     // [acquire.link] acq_rel: pairs with [acquire.list], [meet.records], [scan.records], [walk.records],
-    //   [barrier.records], [stats.records]
+    //   [barrier.records], [running.records], [stats.records]
     //   Release: readers of the list see the record built. Acquire, and a read-modify-write: the fallback's heavy side
     //   does one on this word too. If our link comes first, its scan sees the record; if its read comes first, we
     //   synchronize with it before our first pin. On failure (relaxed) only the expected value changes.
@@ -205,7 +205,6 @@ void basic_domain<Env>::retire(T* object, Deleter deleter) {
     void* memory = record.allocate(block_class, sizeof(owned), alignof(owned));
     // SAFETY: a fresh block of the node's size and alignment.
     retire_hook(record, ::new (memory) owned(object, std::move(deleter), block_class));
-    reclaim_some(record);
 }
 
 template <class Env>
@@ -237,6 +236,9 @@ void basic_domain<Env>::retire_hook(record_type& record, hook* object) noexcept 
     if (record.budget < 0) {
         record.budget = Env::advance_bytes - least;
         try_advance(record);
+    }
+    if (record.nest > 1) {
+        reclaim_some(record); // the outer guard may last for any number of operations: do not wait for its end
     }
 }
 
@@ -322,8 +324,8 @@ void basic_domain<Env>::run(record_type& record, list& due) noexcept {
 
 template <class Env>
 void basic_domain<Env>::reclaim_some(record_type& record) noexcept {
-    if (record.reclaiming || record.nest == 1) {
-        return; // the end of the guard does it
+    if (record.reclaiming) {
+        return;
     }
     list due;
     // [some.state] relaxed: as [leave.state].
@@ -539,17 +541,16 @@ void basic_domain<Env>::barrier() {
     }
     wait_for_grace(mine);
     list due;
-    // [barrier.records] acquire: pairs with [acquire.link]
-    //   As [acquire.list]; who links a record later retires nothing that was before.
-    record_type* const first = records_.load(Env::acquire);
     try {
-        take_all(mine, first, due);
+        take_all(mine, due);
     } catch (...) {
         run(mine, due);
         throw;
     }
     run(mine, due);
-    for (record_type* record = first; record != nullptr; record = record->next) {
+    // [running.records] acquire: pairs with [acquire.link]
+    //   As [acquire.list].
+    for (record_type* record = records_.load(Env::acquire); record != nullptr; record = record->next) {
         // [barrier.running] acquire: pairs with [run.done]
         //   Deleters that their thread had taken from its list before us have run.
         for (unsigned round = 0; record->running.load(Env::acquire) != 0; ++round) {
@@ -560,13 +561,15 @@ void basic_domain<Env>::barrier() {
 
 /// Moves what is past its grace period out of all records, also if adopters move it from one to another meanwhile.
 template <class Env>
-void basic_domain<Env>::take_all(record_type& mine, record_type* first, list& due) {
+void basic_domain<Env>::take_all(record_type& mine, list& due) {
     // [barrier.adoptions] relaxed: whoever moved garbage out of a record before we come to it counted it before, and we
     //   synchronize with that when we come to it ([barrier.state], [own.take]); so the counts below differ, and we walk again.
     std::uint64_t counted = adoptions_.load(Env::relaxed);
     for (bool settled = false; !settled;) {
         std::uint64_t own_moves = 0;
-        for (record_type* record = first; record != nullptr; record = record->next) {
+        // [barrier.records] acquire: pairs with [acquire.link]
+        //   As [acquire.list]. Anew for each walk: the thread of a record that was linked meanwhile may have adopted.
+        for (record_type* record = records_.load(Env::acquire); record != nullptr; record = record->next) {
             const std::uint64_t had = due.count();
             if (record == &mine) {
                 take_expired(*record, due);

@@ -126,6 +126,10 @@ void segment_queue<Cells, Env>::push(std::size_t count, std::size_t& pushed, Put
         conqueue_status extended = conqueue_status::closed;
         if ((first & closed_ticket) == 0) {
             extended = extend(record, last, put, undo);
+        } else {
+            // [push.refused] acquire: pairs with [close.mark]
+            //   Who is told `closed` sees what happened before the close; all changes since are read-modify-writes.
+            static_cast<void>(last->enq.load(Env::acquire));
         }
         if (extended == conqueue_status::closed) {
             std::uintptr_t open = number(last);
@@ -341,7 +345,7 @@ void segment_queue<Cells, Env>::close() noexcept {
         // [close.enq] relaxed: only the expected value of [close.mark].
         std::uint64_t word = last->enq.load(Env::relaxed);
         while ((word & closed_ticket) == 0 && word < slots_) {
-            // [close.mark] release: pairs with [pop.empty]
+            // [close.mark] release: pairs with [pop.empty], [push.refused]
             //   Who reads the closed bit also sees what happened before the close. Failure (relaxed): `word` is new.  // LP
             if (last->enq.compare_exchange_weak(word, word | closed_ticket, Env::release, Env::relaxed)) {
                 word |= closed_ticket;

@@ -216,6 +216,9 @@ conqueue_status treiber_stack<Cells, Env>::push(std::size_t count, Put put, Undo
     std::uintptr_t head = head_.load(Env::relaxed);
     for (;;) {
         if ((head & closed_bit) != 0) {
+            // [push.closed] acquire: pairs with [close.mark]
+            //   Who is told `closed` sees what happened before the close.
+            static_cast<void>(head_.load(Env::acquire));
             undo_all();
             return conqueue_status::closed;
         }
@@ -284,6 +287,7 @@ std::size_t treiber_stack<Cells, Env>::pop_all(Take take) {
         cell* next = node->next.get();
         take(*node);
         retire(pinned.record(), node);
+        home_.reclaim_some(pinned.record()); // each pays for itself: one end of the guard can't free them all
         node = next;
         ++count;
     }
@@ -343,7 +347,7 @@ void treiber_stack<Cells, Env>::close() noexcept {
         //   S4: no take succeeds here any more, before [close.mark].
         each.word.fetch_or(dead_bit, Env::acq_rel);
     }
-    // [close.mark] acq_rel: pairs with [pop.head], [closed.head], [close.kill]
+    // [close.mark] acq_rel: pairs with [pop.head], [push.closed], [closed.head], [close.kill]
     //   Who reads the closed bit sees what happened before the close.  // LP
     head_.fetch_or(closed_bit, Env::acq_rel);
 }
