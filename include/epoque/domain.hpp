@@ -189,7 +189,7 @@ class basic_domain {
 
     void enter(record_type& record) noexcept;
     void leave(record_type& record) noexcept;
-    EPOQUE_COLD void leave_with_garbage(record_type& record) noexcept;
+    EPOQUE_NOINLINE void leave_with_garbage(record_type& record) noexcept;
 
     bool lists_are_mine(record_type& record) noexcept;
     list& bag_of(record_type& record, std::uint64_t epoch) noexcept;

@@ -33,6 +33,8 @@
 
 // Keeps a rare path out of the caller's body, so that the fast path stays small enough to be inlined.
 #define EPOQUE_COLD __attribute__((noinline, cold))
+// The same for a path that is not rare, only long: `cold` would have it compiled for size.
+#define EPOQUE_NOINLINE __attribute__((noinline))
 
 namespace epoque {
 

@@ -132,7 +132,7 @@ void basic_domain<Env>::disown(record_type& record) noexcept {
 
 template <class Env>
 void basic_domain<Env>::enter(record_type& record) noexcept {
-    if (record.nest++ != 0) {
+    if (record.nest++ != 0) [[unlikely]] {
         return;
     }
     // [pin.epoch] acquire: pairs with [advance.step]
@@ -148,11 +148,11 @@ void basic_domain<Env>::enter(record_type& record) noexcept {
 
 template <class Env>
 void basic_domain<Env>::leave(record_type& record) noexcept {
-    if (--record.nest != 0) {
+    if (--record.nest != 0) [[unlikely]] {
         return;
     }
     // [unpin.state] relaxed: our own store.
-    if (record.state.load(Env::relaxed) != record.calm_state) {
+    if (record.state.load(Env::relaxed) != record.calm_state) [[unlikely]] {
         leave_with_garbage(record); // the epoch has moved on, or expired garbage is left
         return;
     }
@@ -233,7 +233,7 @@ void basic_domain<Env>::retire_hook(record_type& record, hook* object) noexcept 
     }
     constexpr std::int64_t least = Env::advance_bytes / Env::advance_objects;
     record.budget -= std::max<std::int64_t>(object->bytes, least);
-    if (record.budget < 0) {
+    if (record.budget < 0) [[unlikely]] {
         record.budget = Env::advance_bytes - least;
         try_advance(record);
     }
@@ -261,7 +261,7 @@ bool basic_domain<Env>::lists_are_mine(record_type& record) noexcept {
 template <class Env>
 auto basic_domain<Env>::bag_of(record_type& record, std::uint64_t epoch) noexcept -> list& {
     list& bag = record.bag[epoch % core::bags];
-    if (bag.epoch() != epoch) {
+    if (bag.epoch() != epoch) [[unlikely]] {
         record.expired.splice(bag); // stamped four epochs ago or more
         bag.stamp(epoch);
     }

@@ -225,7 +225,7 @@ conqueue_status treiber_stack<Cells, Env>::push(std::size_t count, Put put, Undo
         bottom->next.set(pointer(head));
         // [push.link] release: pairs with [pop.head], [pop.unlink], [all.unlink]
         //   The nodes and their elements. Failure (relaxed): as [push.head].  // LP
-        if (head_.compare_exchange_strong(head, number(top), Env::release, Env::relaxed)) {
+        if (head_.compare_exchange_strong(head, number(top), Env::release, Env::relaxed)) [[likely]] {
             return conqueue_status::success;
         }
         // The first failure is a passing collision; from the second one on, an offer is the back-off.
@@ -260,7 +260,7 @@ conqueue_status treiber_stack<Cells, Env>::pop(Take take) {
         const std::uintptr_t next = number(node->next.get()) | (head & closed_bit);
         // [pop.unlink] acquire: pairs with [push.link]
         //   As [pop.head]. Failure (relaxed): nothing of it is used.  // LP
-        if (head_.compare_exchange_strong(head, next, Env::acquire, Env::relaxed)) {
+        if (head_.compare_exchange_strong(head, next, Env::acquire, Env::relaxed)) [[likely]] {
             // owns: the element of `node`
             take(*node);
             retire(record, node);
