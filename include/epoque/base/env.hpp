@@ -157,15 +157,21 @@ struct std_env {
 
     // ---- memory ----------------------------------------------------------------------------------------------
 
-    /// Throws: bad_alloc.
+    /// Throws: bad_alloc. The aligned operator new is the slower one, and only called where it is needed.
     static void* allocate(std::size_t bytes, std::size_t align) {
-        return ::operator new(bytes, std::align_val_t{align});
+        return align <= plain_alignment ? ::operator new(bytes) : ::operator new(bytes, std::align_val_t{align});
     }
     static void deallocate(void* block, std::size_t bytes, std::size_t align) noexcept {
-        ::operator delete(block, bytes, std::align_val_t{align});
+        if (align <= plain_alignment) {
+            ::operator delete(block, bytes);
+        } else {
+            ::operator delete(block, bytes, std::align_val_t{align});
+        }
     }
     /// Whether the domain keeps freed blocks for reuse. Checkers that watch the heap say no.
     static constexpr bool pooling = true;
+
+    static constexpr std::size_t plain_alignment = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
 
     // ---- constants that shrink under a checker ---------------------------------------------------------------
 

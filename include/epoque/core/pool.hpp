@@ -21,6 +21,7 @@
 /// Progress: wait-free, but for the allocator. Complexity: O(1), a depot visit per bundle is O(depot_bundles).
 #pragma once
 
+#include "epoque/base/config.hpp"
 #include "epoque/core/garbage.hpp"
 
 #include <algorithm>
