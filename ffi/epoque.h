@@ -107,8 +107,12 @@ enum {
 };
 
 /* Handles: kind 8 | index 24 | generation 32. 0 is never valid. One C type per kind. */
-typedef struct epq_queue { uint64_t bits; } epq_queue;
-typedef struct epq_stack { uint64_t bits; } epq_stack;
+typedef struct epq_queue {
+    uint64_t bits;
+} epq_queue;
+typedef struct epq_stack {
+    uint64_t bits;
+} epq_stack;
 
 #define EPQ_KIND_QUEUE 1u
 #define EPQ_KIND_STACK 2u
@@ -154,16 +158,16 @@ typedef struct epq_options {
 #define EPQ_MAX_ELEMENT_SIZE 4096u
 
 typedef struct epq_stats {
-    uint32_t size;           /* in:  sizeof(epq_stats) */
-    uint32_t element_size;   /* out: bytes */
-    uint64_t type_id;        /* out */
-    uint64_t sends;          /* out: elements sent so far (racy) */
-    uint64_t receives;       /* out: elements received so far (racy) */
-    uint64_t length;         /* out: about how many elements it held during the call */
-    uint64_t waiters;        /* out: native threads asleep in _recv_n, plus 1 if a watcher is armed */
-    uint32_t closed;         /* out: 0 or 1 */
-    uint32_t reserved;       /* out: zero */
-    char name[32];           /* out */
+    uint32_t size;         /* in:  sizeof(epq_stats) */
+    uint32_t element_size; /* out: bytes */
+    uint64_t type_id;      /* out */
+    uint64_t sends;        /* out: elements sent so far (racy) */
+    uint64_t receives;     /* out: elements received so far (racy) */
+    uint64_t length;       /* out: about how many elements it held during the call */
+    uint64_t waiters;      /* out: native threads asleep in _recv_n, plus 1 if a watcher is armed */
+    uint32_t closed;       /* out: 0 or 1 */
+    uint32_t reserved;     /* out: zero */
+    char name[32];         /* out */
 } epq_stats;
 
 EPQ_API epq_status epq_queue_create(const epq_options* options, epq_queue* out, epq_error* error) EPQ_NOEXCEPT;

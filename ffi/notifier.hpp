@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: BSL-1.0
+/// @file
+/// Layer: ffi. Depends on: base.
+///
+/// How a runtime that must not block its threads is told which objects have something to say: a list of announcements, and
+/// an eventfd that is readable when there may be one.
+///
+///     ready_ --> item --> item --> null       any thread lists; one thread at a time takes all, and hands them out in the
+///                                             order of their listing; each listing writes the eventfd
+///
+/// Invariants:
+///   N1  An item lives while something refers to it: its object, a waiter that is registered, the list. A reference is only
+///       ever added by a thread that is pinned and found the object live, so there is one already.
+///   N2  An item is in the list once at most: only who changes `listed` from 0 to 1 links it, and only who takes it from the
+///       list changes it back, before the handle is handed out. So whatever was done before an announcement happens before
+///       a handing out that follows it, whether the announcement linked the item or found it linked.
+///
+/// Progress: announce is lock-free, plus one system call that does not block; it allocates nothing. A thread that is preempted
+/// between claiming an item and linking it delays that item; it delays no operation and no other item.
+#pragma once
+
+#include "epoque/base/env.hpp"
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+namespace epoque::ffi {
+
+/// What the notifier lists: a part of what outlives an object. See N1, N2.
+class announcement {
+    template <class T>
+    using atomic = std_env::atomic<T>;
+
+  public:
+    announcement() = default;
+    announcement(const announcement&) = delete;
+    announcement& operator=(const announcement&) = delete;
+    virtual ~announcement() = default;
+
+    void retain() noexcept {
+        // [retain.add] relaxed: the caller has a reference, or is pinned with the object, which has one.
+        references_.fetch_add(1, std_env::relaxed);
+    }
+    void release() noexcept {
+        // [release.sub] acq_rel: pairs with [release.sub]
+        //   Every use happens before the end, whoever comes last.
+        if (references_.fetch_sub(1, std_env::acq_rel) == 1) {
+            delete this;
+        }
+    }
+
+    /// What to announce. To be published by the caller before anybody announces.
+    void set_handle(std::uint64_t handle) noexcept {
+        // [handle.set] relaxed: [waiting:arm.set] publishes it; an object has one handle, so it only ever overwrites itself.
+        handle_.store(handle, std_env::relaxed);
+    }
+
+  private:
+    friend class notifier;
+
+    atomic<std::uint32_t> references_{1}; // N1; the first is the object's
+    atomic<std::uint32_t> listed_{0};     // N2
+    atomic<std::uint64_t> handle_{0};
+    announcement* next_ =
+        nullptr; // in the list: the lister's until it is linked, then the taker's until it clears listed_
+};
+
+/// The process's list of announced objects, and the eventfd that says that it is not empty.
+class notifier {
+    template <class T>
+    using atomic = std_env::atomic<T>;
+
+  public:
+    /// The eventfd, made on the first call; negative: minus the errno that eventfd(2) gave.
+    int open() noexcept {
+        // [open.look] relaxed: only a number; the kernel orders what is done with it.
+        int made = fd_.load(std_env::relaxed);
+        if (made >= 0) {
+            return made;
+        }
+        const int fresh = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (fresh < 0) {
+            return -errno;
+        }
+        // [open.set] relaxed: as [open.look]. Failure (relaxed): another thread's is there, ours goes.
+        if (!fd_.compare_exchange_strong(made, fresh, std_env::relaxed, std_env::relaxed)) {
+            ::close(fresh);
+            return made;
+        }
+        return fresh;
+    }
+
+    /// Lists an item that the caller has disarmed. Precondition: pinned, with the object found.
+    void announce(announcement& item) noexcept {
+        // [announce.list] acq_rel: pairs with [take.clear]
+        //   N2. Acquire: the taker's last use of `next_`. Release, where it is listed already: the taker that clears the flag
+        //   sees what we announce.
+        if (item.listed_.exchange(1, std_env::acq_rel) == 0) {
+            item.retain();
+            // [announce.head] relaxed: only the expected value of [announce.push].
+            announcement* head = ready_.load(std_env::relaxed);
+            do {
+                item.next_ = head;
+                // [announce.push] release: pairs with [take.all]
+                //   `next_`, and what we announce. Failure (relaxed): only `head` changes.
+            } while (!ready_.compare_exchange_weak(head, &item, std_env::release, std_env::relaxed));
+        }
+        // Also when somebody else has listed it: that thread may be preempted before its write.
+        const std::uint64_t one = 1;
+        // [announce.fd] relaxed: arming opened it, and [waiting:arm.set] precedes us.
+        // Full (EAGAIN) means readable, which is all we want.
+        [[maybe_unused]] const ssize_t written = ::write(fd_.load(std_env::relaxed), &one, sizeof one);
+    }
+
+    /// Takes up to `capacity` handles, the first announced first. False: another thread is here.
+    bool take(std::uint64_t* handles, std::size_t capacity, std::size_t& taken, bool& more) noexcept {
+        // [take.lock] acquire: pairs with [take.unlock]
+        //   `rest_` as the last taker left it.
+        if (taking_.exchange(1, std_env::acquire) != 0) {
+            return false;
+        }
+        taken = 0;
+        while (taken < capacity) {
+            if (rest_ == nullptr && !fetch()) {
+                break;
+            }
+            announcement& item = *rest_;
+            rest_ = item.next_;
+            // [take.clear] acq_rel: pairs with [announce.list]
+            //   N2. Release: from here on `next_` is the next lister's. Acquire: what was announced while it was listed.
+            item.listed_.exchange(0, std_env::acq_rel);
+            // [take.handle] relaxed: [take.all] or [take.clear] ordered it after [handle.set].
+            handles[taken++] = item.handle_.load(std_env::relaxed);
+            item.release();
+        }
+        // [take.more] relaxed: a hint; whoever lists later writes the eventfd later.
+        more = rest_ != nullptr || ready_.load(std_env::relaxed) != nullptr;
+        // [take.unlock] release: pairs with [take.lock]
+        //   `rest_`.
+        taking_.store(0, std_env::release);
+        return true;
+    }
+
+  private:
+    /// Takes the whole list over into `rest_` (empty), the oldest first; false when there is none.
+    bool fetch() noexcept {
+        // [take.all] acquire: pairs with [announce.push]
+        //   The items' `next_`, and what is announced. The head is only changed by read-modify-writes, so every
+        //   lister's release is in the sequence that we read from.
+        for (announcement* item = ready_.exchange(nullptr, std_env::acquire); item != nullptr;) {
+            announcement* next = item->next_;
+            item->next_ = rest_;
+            rest_ = item;
+            item = next;
+        }
+        return rest_ != nullptr;
+    }
+
+    atomic<announcement*> ready_{nullptr};
+    atomic<int> fd_{-1};
+    atomic<std::uint32_t> taking_{0};
+    announcement* rest_ = nullptr; // taken over and not yet handed out: whoever holds taking_
+};
+
+} // namespace epoque::ffi

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: BSL-1.0
+/// @file
+/// Layer: ffi. Depends on: base, domain, core/{segment_queue,treiber_stack}.hpp, object_table.hpp.
+///
+/// The objects behind the handles: a core over elements of any size, and what the interface adds to it. One class a kind,
+/// all with the same members, so that each function of the interface is one template over the kind.
+///
+/// A kind has:  kind, word (its name in messages), ops (the numbers of its functions);
+///              send, receive, close, was_closed, was_empty, was_sent, was_received.
+#pragma once
+
+#include "call.hpp"
+#include "epoque.h"
+#include "waiting.hpp"
+
+#include "epoque/core/segment_queue.hpp"
+#include "epoque/core/treiber_stack.hpp"
+#include "epoque/domain.hpp"
+#include "epoque/object_table.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <ctime>
+
+#include <sys/random.h>
+
+namespace epoque::ffi {
+
+/// What all kinds have.
+class object {
+  public:
+    object(const object&) = delete;
+    object& operator=(const object&) = delete;
+    virtual ~object() = default;
+
+    const char* name() const noexcept { return name_; }
+    std::size_t element_size() const noexcept { return element_size_; }
+    std::uint64_t type_id() const noexcept { return type_id_; }
+    waiting_cell& waiting() const noexcept { return *waiting_; }
+
+  protected:
+    /// Precondition: the options are valid. Throws: bad_alloc.
+    explicit object(const epq_options& options) : element_size_(options.element_size), type_id_(options.type_id) {
+        std::memcpy(name_, options.name, sizeof name_);
+    }
+
+  private:
+    // Constant.
+    const std::size_t element_size_;
+    const std::uint64_t type_id_;
+    const cell_owner waiting_;
+    char name_[sizeof epq_options::name];
+};
+
+/// The numbers of a kind's functions, for epq_error.
+struct op_numbers {
+    std::uint32_t create, close, destroy, try_send, try_recv, send_n, recv_n, stats, watch;
+};
+
+/// Walks over the elements of a send.
+class sender {
+  public:
+    sender(const void* elements, std::size_t size) noexcept
+        : next_(static_cast<const std::byte*>(elements)), size_(size) {}
+
+    template <class Cell>
+    void put(Cell& cell) noexcept {
+        std::memcpy(cell.bytes(), next_, size_);
+        next_ += size_;
+    }
+    void undo() noexcept { next_ -= size_; }
+
+  private:
+    const std::byte* next_;
+    const std::size_t size_;
+};
+
+/// Walks over the room for what is received.
+class receiver {
+  public:
+    receiver(void* elements, std::size_t size) noexcept : next_(static_cast<std::byte*>(elements)), size_(size) {}
+
+    template <class Cell>
+    void take(Cell& cell) noexcept {
+        std::memcpy(next_, cell.bytes(), size_);
+        next_ += size_;
+    }
+
+  private:
+    std::byte* next_;
+    const std::size_t size_;
+};
+
+class queue_object final : public object {
+  public:
+    static constexpr std::uint8_t kind = EPQ_KIND_QUEUE;
+    static constexpr const char* word = "queue";
+    static constexpr op_numbers ops = {EPQ_OP_QUEUE_CREATE,   EPQ_OP_QUEUE_CLOSE,    EPQ_OP_QUEUE_DESTROY,
+                                       EPQ_OP_QUEUE_TRY_SEND, EPQ_OP_QUEUE_TRY_RECV, EPQ_OP_QUEUE_SEND_N,
+                                       EPQ_OP_QUEUE_RECV_N,   EPQ_OP_QUEUE_STATS,    EPQ_OP_QUEUE_WATCH};
+
+    /// Throws: bad_alloc.
+    queue_object(domain& home, const epq_options& options)
+        : object(options), core_(home, core::byte_cells(options.element_size)) {}
+
+    /// Throws: bad_alloc; `sent` then says how many were sent.
+    void send(const record_type&, const void* elements, std::size_t count, std::size_t& sent) {
+        sender from(elements, element_size());
+        core_.push(
+            count, sent, [&from](auto& cell) noexcept { from.put(cell); }, [&from](auto&) noexcept { from.undo(); });
+    }
+    std::size_t receive(const record_type&, void* elements, std::size_t capacity, conqueue_status& why) {
+        receiver to(elements, element_size());
+        return core_.pop(capacity, why, [&to](auto& cell) noexcept { to.take(cell); });
+    }
+    void close() noexcept { core_.close(); }
+    bool was_closed() const noexcept { return core_.is_closed(); }
+    bool was_empty() const { return core_.was_empty(); }
+    // The tickets, which cost nothing; a cell that was abandoned counts on both sides.
+    std::uint64_t was_sent() const { return core_.was_sent(); }
+    std::uint64_t was_received() const { return core_.was_received(); }
+
+  private:
+    core::segment_queue<core::byte_cells, std_env> core_;
+};
+
+/// A counter for many threads: each adds to its own shard, mostly.
+class sharded_counter {
+  public:
+    void add(const record_type& record, std::uint64_t n) noexcept {
+        // [shard.add] relaxed: a statistic.
+        shards_[shard_of(record)].value.fetch_add(n, std_env::relaxed);
+    }
+    std::uint64_t sum() const noexcept {
+        std::uint64_t total = 0;
+        for (const shard& each : shards_) {
+            // [shard.sum] relaxed: a statistic.
+            total += each.value.load(std_env::relaxed);
+        }
+        return total;
+    }
+
+  private:
+    static constexpr std::size_t count = 8;
+    static std::size_t shard_of(const record_type& record) noexcept {
+        // SAFETY: only the number of the address is used.
+        return static_cast<std::size_t>(reinterpret_cast<std::uintptr_t>(&record) / sizeof(record_type)) % count;
+    }
+    struct alignas(interference_size) shard {
+        std_env::atomic<std::uint64_t> value{0};
+    };
+    shard shards_[count];
+};
+
+class stack_object final : public object {
+  public:
+    static constexpr std::uint8_t kind = EPQ_KIND_STACK;
+    static constexpr const char* word = "stack";
+    static constexpr op_numbers ops = {EPQ_OP_STACK_CREATE,   EPQ_OP_STACK_CLOSE,    EPQ_OP_STACK_DESTROY,
+                                       EPQ_OP_STACK_TRY_SEND, EPQ_OP_STACK_TRY_RECV, EPQ_OP_STACK_SEND_N,
+                                       EPQ_OP_STACK_RECV_N,   EPQ_OP_STACK_STATS,    EPQ_OP_STACK_WATCH};
+
+    /// Throws: bad_alloc.
+    stack_object(domain& home, const epq_options& options)
+        : object(options), core_(home, core::byte_cells(options.element_size)) {}
+
+    /// All or nothing. Throws: bad_alloc; nothing was sent then.
+    void send(const record_type& record, const void* elements, std::size_t count, std::size_t& sent) {
+        sender from(elements, element_size());
+        const conqueue_status status = core_.push(
+            count, [&from](auto& cell) noexcept { from.put(cell); }, [&from](auto&) noexcept { from.undo(); });
+        if (status == conqueue_status::success) {
+            sent = count;
+            sends_.add(record, count);
+        }
+    }
+    std::size_t receive(const record_type& record, void* elements, std::size_t capacity, conqueue_status& why) {
+        receiver to(elements, element_size());
+        std::size_t taken = 0;
+        while (taken < capacity) {
+            why = core_.pop([&to](auto& cell) noexcept { to.take(cell); });
+            if (why != conqueue_status::success) {
+                break;
+            }
+            ++taken;
+        }
+        if (taken != 0) {
+            receives_.add(record, taken);
+        }
+        return taken;
+    }
+    void close() noexcept { core_.close(); }
+    bool was_closed() const noexcept { return core_.is_closed(); }
+    bool was_empty() const noexcept { return core_.was_empty(); }
+    std::uint64_t was_sent() const noexcept { return sends_.sum(); }
+    std::uint64_t was_received() const noexcept { return receives_.sum(); }
+
+  private:
+    core::treiber_stack<core::byte_cells, std_env> core_;
+    sharded_counter sends_;
+    sharded_counter receives_;
+};
+
+/// What there is once in a process: the table and the notifier, over the default domain.
+class library {
+  public:
+    /// Throws: bad_alloc, system_error (as domain's constructor), on the first call.
+    static library& instance() {
+        // Never destroyed: threads of another runtime may call until the process ends.
+        static auto* const leaked = new library; // NOLINT(cppcoreguidelines-owning-memory)
+        return *leaked;
+    }
+
+    domain& home() noexcept { return home_; }
+    object_table<object>& table() noexcept { return table_; }
+    notifier& announcer() noexcept { return announcer_; }
+
+  private:
+    library() : home_(default_domain()), table_(home_, seed()) {}
+
+    /// Where generations begin: a number of an earlier run is not valid in this one. Below 2^31, so that each slot has
+    /// at least 2^30 lives.
+    static std::uint32_t seed() noexcept {
+        std::uint32_t random = 0;
+        if (::getrandom(&random, sizeof random, 0) != static_cast<ssize_t>(sizeof random)) {
+            timespec time{}; // no /dev/urandom and no system call: the clock is enough against mistakes
+            ::clock_gettime(CLOCK_REALTIME, &time);
+            random = static_cast<std::uint32_t>(time.tv_nsec) * 2654435761U;
+        }
+        return random & 0x7ffffffeU;
+    }
+
+    domain& home_;
+    object_table<object> table_;
+    notifier announcer_;
+};
+
+/// Looks a handle up for `about`. Precondition: pinned. OK, and `out`; or STALE or KIND, said.
+template <class Kind>
+epq_status find(const call& about, Kind*& out) noexcept;
+
+inline const char* word_of(std::uint64_t handle) noexcept {
+    switch (handle_parts::of(handle).kind) {
+    case EPQ_KIND_QUEUE:
+        return queue_object::word;
+    case EPQ_KIND_STACK:
+        return stack_object::word;
+    default:
+        return "handle of an unknown kind";
+    }
+}
+
+/// Says STALE or KIND.
+template <class Kind>
+EPOQUE_COLD epq_status not_found(const call& about, find_status why) noexcept {
+    const auto bits = static_cast<unsigned long long>(about.handle());
+    if (why == find_status::wrong_kind) {
+        return about.fail(EPQ_KIND, "0x%016llx is a %s, not a %s. Use the functions of its kind.", bits,
+                          word_of(about.handle()), Kind::word);
+    }
+    return about.fail(EPQ_STALE, "%s 0x%016llx is not live: destroyed, or never created here. Drop it.", Kind::word,
+                      bits);
+}
+
+template <class Kind>
+epq_status find(const call& about, Kind*& out) noexcept {
+    object* found = nullptr;
+    const find_status status = library::instance().table().find(about.handle(), Kind::kind, found);
+    if (status != find_status::found) [[unlikely]] {
+        return not_found<Kind>(about, status);
+    }
+    out = static_cast<Kind*>(found); // the kind in the slot's word says so
+    return EPQ_OK;
+}
+
+} // namespace epoque::ffi

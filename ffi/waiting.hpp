@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: BSL-1.0
+/// @file
+/// Layer: ffi. Depends on: base, core/record.hpp, notifier.hpp.
+///
+/// Waiting for an object to have something to receive: native threads asleep in _recv_n, and a runtime that has armed it.
+///
+///     object ---> waiting_cell { waiters: threads * 2 | armed        sequence }
+///                                   ^                                   ^
+///     each send looks --------------+ (a plain load)    sleepers wait --+
+///
+/// Invariants:
+///   W1  A cell is an announcement (notifier.hpp, N1): a registered waiter refers to it. Hence a sleeper, which is not pinned,
+///       may outlive the object and never touches freed memory.
+///   W2  (no lost send) A waiter registers by a read-modify-write of `waiters`, passes the heavy side of a barrier, looks for
+///       an element, and only then sleeps. A sender publishes the element, passes the light side, then reads `waiters`.
+///       By the barrier axioms one of them sees the other: the waiter the element, or the sender the waiter. In the
+///       fallback mode the sender's read is a read-modify-write of `waiters`, too, and the two are ordered by that word.
+///       The registration stays until the waiter leaves, so one barrier serves all its looks.
+///   W3  (no lost end) close and destroy do their deed, then a read-modify-write of `waiters`: ordered with the
+///       registration by that word, in both modes.
+///   W4  (no lost wake) Who wakes sleepers steps `sequence` before it wakes; who sleeps reads `sequence` before it looks the
+///       last time. So either the look sees what the waker did, or the kernel sees that the word has changed.
+///   W5  (no wake is swallowed) A woken thread looks before it leaves, also when its time is over; and where it leaves
+///       elements behind, it wakes the next one. So a sender that is preempted before its wake leaves nobody asleep beside
+///       elements, once another wake comes through.
+///
+/// Progress: a send that finds nobody waiting pays one load of a line that is rarely written. One that does is lock-free,
+/// plus a system call that does not block.
+#pragma once
+
+#include "notifier.hpp"
+
+#include "epoque/base/barrier.hpp"
+#include "epoque/base/config.hpp"
+#include "epoque/base/env.hpp"
+#include "epoque/base/parking.hpp"
+#include "epoque/core/record.hpp"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace epoque::ffi {
+
+using record_type = core::record<std_env>;
+
+/// Where threads wait for one object. See W1 to W5.
+class alignas(interference_size) waiting_cell final : public announcement {
+    template <class T>
+    using atomic = std_env::atomic<T>;
+
+    static constexpr std::uint32_t armed = 1;
+    static constexpr std::uint32_t one_sleeper = 2;
+
+  public:
+    // ---- senders; pinned, with the object found ---------------------------------------------------------------------
+
+    /// After `count` elements were published: wakes as many, and announces. Progress: see above.
+    void sent(const record_type& record, notifier& announcer, std::size_t count) noexcept {
+        std::uint32_t seen = 0;
+        if (record.fast) [[likely]] {
+            // [sent.order] barrier: pairs with [enter.heavy], [arm.heavy]
+            //   If our barrier is first, the waiter's look that follows its own barrier finds the element.
+            //   If the heavy barrier is first, [sent.look] sees the waiter.
+            barrier::light();
+            // [sent.look] relaxed: [sent.order] orders it; what follows synchronizes by itself.
+            seen = waiters_.load(std_env::relaxed);
+        } else {
+            // [sent.meet] acq_rel: pairs with [enter.add], [arm.set]
+            //   Two read-modify-writes of one word. If ours is first, the waiter synchronizes with us and finds the element;
+            //   if the waiter's is first, we see it.
+            seen = waiters_.fetch_add(0, std_env::acq_rel);
+        }
+        if (seen != 0) [[unlikely]] {
+            wake(seen, announcer, count);
+        }
+    }
+
+    /// After a close or destroy has taken effect: wakes all, and announces.
+    void ended(notifier& announcer) noexcept {
+        // [ended.take] acq_rel: pairs with [enter.add], [arm.set]
+        //   W3. If ours is first, the waiter synchronizes with us and finds the object closed or gone; if the waiter's is
+        //   first, we see it here.
+        const std::uint32_t seen = waiters_.fetch_and(~armed, std_env::acq_rel);
+        if (seen >= one_sleeper) {
+            wake_sleepers(UINT32_MAX);
+        }
+        if ((seen & armed) != 0) {
+            announcer.announce(*this);
+        }
+    }
+
+    // ---- native waiters -----------------------------------------------------------------------------------------------
+
+    /// How many threads are registered, plus 1 if armed. Racy.
+    std::uint64_t was_waiting() const noexcept {
+        // [waiting.count] relaxed: a statistic.
+        const std::uint32_t now = waiters_.load(std_env::relaxed);
+        return now / one_sleeper + (now & armed);
+    }
+
+    /// Wakes another sleeper if there is one; for a receiver that was woken itself and left something behind.
+    void pass_on() noexcept {
+        // [pass.look] relaxed: the sender wakes as well; this only spares its waiters a sender that is preempted.
+        if (waiters_.load(std_env::relaxed) >= 2 * one_sleeper) { // one is the caller
+            wake_sleepers(1);
+        }
+    }
+
+    // ---- the runtime's watcher; pinned, with the object found -------------------------------------------------------------
+
+    /// Arms: the next send, close or destroy announces `handle`. False: the kernel has begun to refuse membarrier; a send may
+    /// then be overlooked (or announced all the same).
+    bool arm(std::uint64_t handle) noexcept {
+        set_handle(handle);
+        // [arm.set] acq_rel: pairs with [sent.meet], [ended.take], [disarm.take]
+        //   W2 and W3. Release: whoever disarms sees the handle.
+        waiters_.fetch_or(armed, std_env::acq_rel);
+        if (!std_env::asymmetric()) {
+            return true;
+        }
+        // [arm.heavy] barrier: pairs with [sent.order]
+        //   As [enter.heavy]; the look is the caller's, after this call.
+        return std_env::heavy();
+    }
+
+  private:
+    friend class sleeper;
+
+    EPOQUE_COLD void wake(std::uint32_t seen, notifier& announcer, std::size_t count) noexcept {
+        if (seen >= one_sleeper) {
+            wake_sleepers(count);
+        }
+        if ((seen & armed) != 0) {
+            // [disarm.take] acq_rel: pairs with [arm.set]
+            //   One of several senders announces. Acquire: the handle.
+            if ((waiters_.fetch_and(~armed, std_env::acq_rel) & armed) != 0) {
+                announcer.announce(*this);
+            }
+        }
+    }
+    void wake_sleepers(std::size_t count) noexcept {
+        // [wake.step] release: pairs with [sleep.key]
+        //   W4: who reads the new number sees what it is woken for.
+        sequence_.fetch_add(1, std_env::release);
+        parking::wake(sequence_, count < UINT32_MAX ? static_cast<std::uint32_t>(count) : UINT32_MAX);
+    }
+
+    alignas(interference_size) atomic<std::uint32_t> waiters_{0};  // read by every send
+    alignas(interference_size) atomic<std::uint32_t> sequence_{0}; // the futex
+};
+
+/// A thread registered at a cell, which it keeps alive (W1).
+class sleeper {
+  public:
+    /// Precondition: pinned, with the object found.
+    explicit sleeper(waiting_cell& cell) noexcept : cell_(cell) {
+        cell_.retain();
+        // [enter.add] acq_rel: pairs with [sent.meet], [ended.take]
+        //   W2 and W3.
+        cell_.waiters_.fetch_add(waiting_cell::one_sleeper, std_env::acq_rel);
+    }
+    sleeper(const sleeper&) = delete;
+    sleeper& operator=(const sleeper&) = delete;
+    ~sleeper() {
+        // [enter.leave] relaxed: a sender that still counts us wakes in vain, nothing else.
+        cell_.waiters_.fetch_sub(waiting_cell::one_sleeper, std_env::relaxed);
+        cell_.release();
+    }
+
+    /// W2, once, before the first look. Where the kernel has begun to refuse membarrier, a sender may overlook us for as
+    /// long as its core keeps a store to itself: then sleeps end after a millisecond at most.
+    void order() noexcept {
+        if (std_env::asymmetric()) {
+            // [enter.heavy] barrier: pairs with [sent.order]
+            //   If our barrier is first, the sender sees us in `waiters`.
+            //   If the sender's is first, our next look finds its element.
+            polls_ = !std_env::heavy();
+        }
+    }
+
+    /// W4: the number to sleep on; to be read before the look.
+    std::uint32_t key() const noexcept {
+        // [sleep.key] acquire: pairs with [wake.step]
+        //   With the new number, what we were woken for.
+        return cell_.sequence_.load(std_env::acquire);
+    }
+    void sleep(std::uint32_t key, std::int64_t deadline) const noexcept {
+        constexpr std::int64_t interval = 1'000'000;
+        if (polls_) {
+            const std::int64_t next = parking::deadline_in(interval);
+            deadline = next < deadline ? next : deadline;
+        }
+        parking::wait(cell_.sequence_, key, deadline);
+    }
+
+  private:
+    waiting_cell& cell_;
+    bool polls_ = false;
+};
+
+/// A reference to a cell, as its object holds it.
+class cell_owner {
+  public:
+    /// Throws: bad_alloc.
+    cell_owner() : cell_(new waiting_cell) {}
+    cell_owner(const cell_owner&) = delete;
+    cell_owner& operator=(const cell_owner&) = delete;
+    ~cell_owner() { cell_->release(); }
+    waiting_cell& operator*() const noexcept { return *cell_; }
+    waiting_cell* operator->() const noexcept { return cell_; }
+
+  private:
+    waiting_cell* const cell_;
+};
+
+} // namespace epoque::ffi
