@@ -1,0 +1,3 @@
+module epoque.dev/epoque
+
+go 1.24

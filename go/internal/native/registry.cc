@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
+//go:build cgo
+
+#include "../../../src/registry.cpp"
