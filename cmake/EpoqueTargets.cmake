@@ -84,14 +84,15 @@ function(epoque_harness)
         CLI11::CLI11 fmt::fmt nlohmann_json::nlohmann_json Boost::headers Threads::Threads)
 endfunction()
 
-# epoque_harness_test(<name>): stress/harness/<name>_test.cpp as executable <name>_test, as epoque_test does it.
-function(epoque_harness_test name)
+# epoque_stress_test(<path>): stress/<path>_test.cpp as executable <name>_test, in the way of epoque_test.
+function(epoque_stress_test path)
     if(NOT EPOQUE_BUILD_STRESS OR NOT EPOQUE_BUILD_TESTS)
         return()
     endif()
-    add_executable(${name}_test stress/harness/${name}_test.cpp)
+    cmake_path(GET path FILENAME name)
+    add_executable(${name}_test stress/${path}_test.cpp)
     epoque_compile_as_ours(${name}_test)
-    target_link_libraries(${name}_test PRIVATE epoque_harness GTest::gmock GTest::gtest_main rapidcheck)
+    target_link_libraries(${name}_test PRIVATE epoque epoque_harness GTest::gmock GTest::gtest_main rapidcheck)
     gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX "${name}." PROPERTIES LABELS unit)
 endfunction()
 
@@ -104,6 +105,9 @@ function(epoque_stress_program)
     epoque_compile_as_ours(epoque-stress)
     target_link_libraries(epoque-stress PRIVATE epoque epoque_harness)
     set_target_properties(epoque-stress PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/stress)
+    # A short run, so that every sanitizer sees every scenario (label `stress`); ci/stress is the long one.
+    add_test(NAME epoque-stress.short COMMAND epoque-stress --seconds 10)
+    set_tests_properties(epoque-stress.short PROPERTIES LABELS stress)
 endfunction()
 
 # epoque_model(<name>): stress/<name>_model.cpp as executable <name>_model, run by CTest under the label `model`.
@@ -126,15 +130,17 @@ endfunction()
 
 # ---- fuzzing ---------------------------------------------------------------------------------------------------------
 
-# epoque_fuzz(<home>): fuzz/<home>_fuzz.cpp as executable <home>_fuzz. With libFuzzer where EPOQUE_SANITIZE says
-# `fuzzer`; elsewhere with a main that replays inputs. Either way CTest replays the corpus under the label `fuzz`.
+# epoque_fuzz(<home> [SOURCES <source>...]): fuzz/<home>_fuzz.cpp, and what else it needs, as executable <home>_fuzz. With
+# libFuzzer where EPOQUE_SANITIZE says `fuzzer`; elsewhere with a main that replays inputs. Either way CTest replays the
+# corpus under the label `fuzz`.
 function(epoque_fuzz home)
     if(NOT EPOQUE_BUILD_FUZZ)
         return()
     endif()
-    add_executable(${home}_fuzz fuzz/${home}_fuzz.cpp fuzz/allocation.cpp)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES")
+    add_executable(${home}_fuzz fuzz/${home}_fuzz.cpp fuzz/allocation.cpp ${arg_SOURCES})
     epoque_compile_as_ours(${home}_fuzz)
-    target_include_directories(${home}_fuzz PRIVATE ${PROJECT_SOURCE_DIR}/fuzz)
+    target_include_directories(${home}_fuzz PRIVATE ${PROJECT_SOURCE_DIR}/fuzz ${PROJECT_SOURCE_DIR}/ffi)
     target_link_libraries(${home}_fuzz PRIVATE epoque Threads::Threads)
     set(corpus ${PROJECT_SOURCE_DIR}/fuzz/corpus/${home})
     if(EPOQUE_SANITIZE MATCHES "fuzzer")

@@ -191,7 +191,7 @@ epq_status epq_notifier_open(int32_t* fd, epq_error* error) noexcept {
         if (fd == nullptr) {
             return about.null("fd");
         }
-        const int made = library::instance().announcer().open();
+        const int made = library::instance().announcer().event().open();
         if (made < 0) {
             return about.fail_sys(-made, "eventfd(2) failed (errno %d). Raise `ulimit -n`, or poll instead.", -made);
         }

@@ -8,7 +8,12 @@
  *     EPQ_KIND. A handle is a number; it may be copied, leaked, printed or forged.
  *   - It returns an epq_status: 0 is done, positive is normal flow, negative is an error. Out-pointers are written only
  *     on EPQ_OK and, where it says so, EPQ_PARTIAL.
- *   - `error` may be NULL. Otherwise `error->size` must be sizeof(epq_error), and an error (negative status) fills it.
+ *   - `error` may be NULL. Otherwise `error->size` must be sizeof(epq_error) (else EPQ_ARG: nothing is done or written),
+ *     and an error (negative status) fills it; a positive status leaves it as it is.
+ *   - Structs with a `size` may be larger than this header's, as a newer header has them: what is behind must be zero in
+ *     what the caller gives (else EPQ_ABI), and becomes zero in what it gets. Smaller, or above 4096: EPQ_ARG.
+ *   - A thread's first call allocates its record: any function that touches an object may answer EPQ_NOMEM there; and
+ *     EPQ_SYS when it is the process's first and no pthread key is left.
  *   - Elements are copied bytewise. Ownership of what they refer to is the callers' business.
  *
  * docs/boundary.md has a table per function: ownership, statuses and what to do, happens-before, allocation, blocking.
@@ -194,16 +199,17 @@ EPQ_API epq_status epq_queue_try_recv(epq_queue queue, void* element, size_t ele
 EPQ_API epq_status epq_stack_try_recv(epq_stack stack, void* element, size_t element_size,
                                       epq_error* error) EPQ_NOEXCEPT;
 
-/* Sends `count` elements that lie one after the other, in this order (queue: FIFO; stack: the last ends on top; other
- * threads' elements may come in between). EPQ_OK: all, *sent == count. EPQ_PARTIAL: the object was closed, or memory
- * ran out, after *sent of them. EPQ_CLOSED, EPQ_NOMEM: none. count 0 is EPQ_OK. */
+/* Sends `count` elements that lie one after the other, in this order. Queue: FIFO, other threads' elements may come in
+ * between; EPQ_PARTIAL: the queue was closed, or memory ran out, after *sent of them. Stack: at one moment, all or none;
+ * the last ends on top. EPQ_OK: all, *sent == count. EPQ_CLOSED, EPQ_NOMEM: none. count 0 is EPQ_OK. */
 EPQ_API epq_status epq_queue_send_n(epq_queue queue, const void* elements, size_t element_size, size_t count,
                                     size_t* sent, epq_error* error) EPQ_NOEXCEPT;
 EPQ_API epq_status epq_stack_send_n(epq_stack stack, const void* elements, size_t element_size, size_t count,
                                     size_t* sent, epq_error* error) EPQ_NOEXCEPT;
 
 /* Receives between 1 and `capacity` elements; EPQ_OK as soon as there is one. Waits at most timeout_ns for the first:
- * 0 never waits (EPQ_EMPTY), negative waits without limit, otherwise EPQ_TIMEOUT. EPQ_CLOSED when closed and drained.
+ * 0 never waits (EPQ_EMPTY), negative waits without limit, otherwise EPQ_TIMEOUT. EPQ_CLOSED when closed and drained,
+ * EPQ_STALE when it is destroyed meanwhile.
  * Blocks the calling OS thread while it waits: from Go use timeout 0 and the notifier. capacity 0 is EPQ_ARG. */
 EPQ_API epq_status epq_queue_recv_n(epq_queue queue, void* elements, size_t element_size, size_t capacity,
                                     size_t* received, int64_t timeout_ns, epq_error* error) EPQ_NOEXCEPT;
@@ -219,13 +225,16 @@ EPQ_API epq_status epq_stack_stats(epq_stack stack, epq_stats* out, epq_error* e
  * has something to say. The caller must not close it. EPQ_SYS. */
 EPQ_API epq_status epq_notifier_open(int32_t* fd, epq_error* error) EPQ_NOEXCEPT;
 
-/* Arms the object: the next send, close or destroy lists its handle for epq_notifier_take, writes the eventfd, and
- * disarms it. After arming, receive once more *before* sleeping: only what comes after the arming is announced. */
+/* Arms the object: the next send, close or destroy disarms it, lists its handle for epq_notifier_take and writes the
+ * eventfd. After arming, receive once more *before* sleeping: only what comes after the arming is announced. Arming twice is
+ * arming once. Opens the notifier. EPQ_SYS: no eventfd; or the kernel has begun to refuse membarrier, and a send may then
+ * be overlooked: poll instead, or start with EPOQUE_BARRIER=fallback in the environment. */
 EPQ_API epq_status epq_queue_watch(epq_queue queue, epq_error* error) EPQ_NOEXCEPT;
 EPQ_API epq_status epq_stack_watch(epq_stack stack, epq_error* error) EPQ_NOEXCEPT;
 
-/* Takes up to `capacity` announced handles. *more is 1 when some are left: call again. One thread at a time.
- * EPQ_OK, also with *taken == 0. */
+/* Takes up to `capacity` announced handles, the first announced first. *more is 1 when some are left: call again. A handle
+ * may be stale already, and there may be nothing to receive any more. EPQ_OK, also with *taken == 0. EPQ_BUSY: another
+ * thread is taking right now. capacity 0 is EPQ_ARG. */
 EPQ_API epq_status epq_notifier_take(uint64_t* handles, size_t capacity, size_t* taken, uint32_t* more,
                                      epq_error* error) EPQ_NOEXCEPT;
 
@@ -249,7 +258,8 @@ typedef struct epq_domain_stats {
 
 EPQ_API epq_status epq_domain_get_stats(epq_domain_stats* out, epq_error* error) EPQ_NOEXCEPT;
 
-/* Waits until everything that was retired before the call has been freed. Blocks. For tests and shutdown. */
+/* Waits until everything that was retired before the call has been freed. Blocks. For tests and shutdown. EPQ_SYS: the
+ * kernel has begun to refuse membarrier, nothing can be reclaimed any more. */
 EPQ_API epq_status epq_domain_barrier(epq_error* error) EPQ_NOEXCEPT;
 
 #ifdef __cplusplus

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 /// @file
-/// Layer: ffi. Depends on: base.
+/// Layer: ffi. Depends on: base (the Env and the Kernel are parameters; stress/waiting_model.cpp has others).
 ///
 /// How a runtime that must not block its threads is told which objects have something to say: a list of announcements, and
 /// an eventfd that is readable when there may be one.
@@ -20,7 +20,9 @@
 #pragma once
 
 #include "epoque/base/env.hpp"
+#include "epoque/base/parking.hpp"
 
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -30,118 +32,151 @@
 
 namespace epoque::ffi {
 
+/// What the operating system does for waiting. Nothing else of it is used here or in waiting.hpp.
+struct kernel {
+    static constexpr std::int64_t never = parking::never;
+    static std::int64_t deadline_in(std::int64_t nanoseconds) noexcept { return parking::deadline_in(nanoseconds); }
+    static void wait(const std::atomic<std::uint32_t>& word, std::uint32_t key, std::int64_t deadline) noexcept {
+        parking::wait(word, key, deadline);
+    }
+    static void wake(const std::atomic<std::uint32_t>& word, std::uint32_t count) noexcept {
+        parking::wake(word, count);
+    }
+
+    /// An eventfd.
+    class event {
+      public:
+        /// The descriptor, made on the first call; negative: minus the errno that eventfd(2) gave.
+        int open() noexcept {
+            // [open.look] relaxed: only a number; the kernel orders what is done with it.
+            int made = fd_.load(std_env::relaxed);
+            if (made >= 0) {
+                return made;
+            }
+            const int fresh = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+            if (fresh < 0) {
+                return -errno;
+            }
+            // [open.set] relaxed: as [open.look]. Failure (relaxed): another thread's is there, ours goes.
+            if (!fd_.compare_exchange_strong(made, fresh, std_env::relaxed, std_env::relaxed)) {
+                ::close(fresh);
+                return made;
+            }
+            return fresh;
+        }
+        /// Makes it readable. Precondition: open() has succeeded before whatever made the caller come here.
+        void signal() noexcept {
+            const std::uint64_t one = 1;
+            // [signal.fd] relaxed: as [open.look].
+            // Full (EAGAIN) means readable, which is all we want.
+            [[maybe_unused]] const ssize_t written = ::write(fd_.load(std_env::relaxed), &one, sizeof one);
+        }
+
+      private:
+        std_env::atomic<int> fd_{-1};
+    };
+};
+
 /// What the notifier lists: a part of what outlives an object. See N1, N2.
+template <class Env>
 class announcement {
     template <class T>
-    using atomic = std_env::atomic<T>;
+    using atomic = typename Env::template atomic<T>;
 
   public:
     announcement() = default;
     announcement(const announcement&) = delete;
     announcement& operator=(const announcement&) = delete;
-    virtual ~announcement() = default;
 
     void retain() noexcept {
         // [retain.add] relaxed: the caller has a reference, or is pinned with the object, which has one.
-        references_.fetch_add(1, std_env::relaxed);
+        references_.fetch_add(1, Env::relaxed);
     }
     void release() noexcept {
         // [release.sub] acq_rel: pairs with [release.sub]
         //   Every use happens before the end, whoever comes last.
-        if (references_.fetch_sub(1, std_env::acq_rel) == 1) {
-            delete this;
+        if (references_.fetch_sub(1, Env::acq_rel) == 1) {
+            end();
         }
     }
 
     /// What to announce. To be published by the caller before anybody announces.
     void set_handle(std::uint64_t handle) noexcept {
         // [handle.set] relaxed: [waiting:arm.set] publishes it; an object has one handle, so it only ever overwrites itself.
-        handle_.store(handle, std_env::relaxed);
+        handle_.store(handle, Env::relaxed);
     }
 
+  protected:
+    virtual ~announcement() = default;
+
   private:
+    template <class, class>
     friend class notifier;
+
+    /// Destroys and deallocates the whole.
+    virtual void end() noexcept = 0;
 
     atomic<std::uint32_t> references_{1}; // N1; the first is the object's
     atomic<std::uint32_t> listed_{0};     // N2
     atomic<std::uint64_t> handle_{0};
-    announcement* next_ =
-        nullptr; // in the list: the lister's until it is linked, then the taker's until it clears listed_
+    // In the list: the lister's until it is linked, then the taker's until it clears listed_.
+    typename Env::template var<announcement*> next_{nullptr};
 };
 
-/// The process's list of announced objects, and the eventfd that says that it is not empty.
+/// The process's list of announced objects, and the eventfd that says that it may not be empty.
+template <class Env = std_env, class Kernel = kernel>
 class notifier {
     template <class T>
-    using atomic = std_env::atomic<T>;
+    using atomic = typename Env::template atomic<T>;
+    using item_type = announcement<Env>;
 
   public:
-    /// The eventfd, made on the first call; negative: minus the errno that eventfd(2) gave.
-    int open() noexcept {
-        // [open.look] relaxed: only a number; the kernel orders what is done with it.
-        int made = fd_.load(std_env::relaxed);
-        if (made >= 0) {
-            return made;
-        }
-        const int fresh = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-        if (fresh < 0) {
-            return -errno;
-        }
-        // [open.set] relaxed: as [open.look]. Failure (relaxed): another thread's is there, ours goes.
-        if (!fd_.compare_exchange_strong(made, fresh, std_env::relaxed, std_env::relaxed)) {
-            ::close(fresh);
-            return made;
-        }
-        return fresh;
-    }
+    typename Kernel::event& event() noexcept { return event_; }
 
     /// Lists an item that the caller has disarmed. Precondition: pinned, with the object found.
-    void announce(announcement& item) noexcept {
+    void announce(item_type& item) noexcept {
         // [announce.list] acq_rel: pairs with [take.clear]
         //   N2. Acquire: the taker's last use of `next_`. Release, where it is listed already: the taker that clears the flag
         //   sees what we announce.
-        if (item.listed_.exchange(1, std_env::acq_rel) == 0) {
+        if (item.listed_.exchange(1, Env::acq_rel) == 0) {
             item.retain();
             // [announce.head] relaxed: only the expected value of [announce.push].
-            announcement* head = ready_.load(std_env::relaxed);
+            item_type* head = ready_.load(Env::relaxed);
             do {
-                item.next_ = head;
+                item.next_.set(head);
                 // [announce.push] release: pairs with [take.all]
                 //   `next_`, and what we announce. Failure (relaxed): only `head` changes.
-            } while (!ready_.compare_exchange_weak(head, &item, std_env::release, std_env::relaxed));
+            } while (!ready_.compare_exchange_weak(head, &item, Env::release, Env::relaxed));
         }
-        // Also when somebody else has listed it: that thread may be preempted before its write.
-        const std::uint64_t one = 1;
-        // [announce.fd] relaxed: arming opened it, and [waiting:arm.set] precedes us.
-        // Full (EAGAIN) means readable, which is all we want.
-        [[maybe_unused]] const ssize_t written = ::write(fd_.load(std_env::relaxed), &one, sizeof one);
+        event_.signal(); // also when somebody else has listed it: that thread may be preempted before its own
     }
 
     /// Takes up to `capacity` handles, the first announced first. False: another thread is here.
     bool take(std::uint64_t* handles, std::size_t capacity, std::size_t& taken, bool& more) noexcept {
         // [take.lock] acquire: pairs with [take.unlock]
         //   `rest_` as the last taker left it.
-        if (taking_.exchange(1, std_env::acquire) != 0) {
+        if (taking_.exchange(1, Env::acquire) != 0) {
             return false;
         }
         taken = 0;
         while (taken < capacity) {
-            if (rest_ == nullptr && !fetch()) {
+            if (rest_.get() == nullptr && !fetch()) {
                 break;
             }
-            announcement& item = *rest_;
-            rest_ = item.next_;
+            item_type& item = *rest_.get();
+            rest_.set(item.next_.get());
             // [take.clear] acq_rel: pairs with [announce.list]
             //   N2. Release: from here on `next_` is the next lister's. Acquire: what was announced while it was listed.
-            item.listed_.exchange(0, std_env::acq_rel);
+            item.listed_.exchange(0, Env::acq_rel);
             // [take.handle] relaxed: [take.all] or [take.clear] ordered it after [handle.set].
-            handles[taken++] = item.handle_.load(std_env::relaxed);
+            handles[taken++] = item.handle_.load(Env::relaxed);
             item.release();
         }
-        // [take.more] relaxed: a hint; whoever lists later writes the eventfd later.
-        more = rest_ != nullptr || ready_.load(std_env::relaxed) != nullptr;
+        // [take.more] relaxed: a hint; whoever lists later signals later.
+        more = rest_.get() != nullptr || ready_.load(Env::relaxed) != nullptr;
         // [take.unlock] release: pairs with [take.lock]
         //   `rest_`.
-        taking_.store(0, std_env::release);
+        taking_.store(0, Env::release);
         return true;
     }
 
@@ -151,19 +186,19 @@ class notifier {
         // [take.all] acquire: pairs with [announce.push]
         //   The items' `next_`, and what is announced. The head is only changed by read-modify-writes, so every
         //   lister's release is in the sequence that we read from.
-        for (announcement* item = ready_.exchange(nullptr, std_env::acquire); item != nullptr;) {
-            announcement* next = item->next_;
-            item->next_ = rest_;
-            rest_ = item;
+        for (item_type* item = ready_.exchange(nullptr, Env::acquire); item != nullptr;) {
+            item_type* next = item->next_.get();
+            item->next_.set(rest_.get());
+            rest_.set(item);
             item = next;
         }
-        return rest_ != nullptr;
+        return rest_.get() != nullptr;
     }
 
-    atomic<announcement*> ready_{nullptr};
-    atomic<int> fd_{-1};
+    atomic<item_type*> ready_{nullptr};
     atomic<std::uint32_t> taking_{0};
-    announcement* rest_ = nullptr; // taken over and not yet handed out: whoever holds taking_
+    typename Env::template var<item_type*> rest_{nullptr}; // taken over, not yet handed out: whoever holds taking_
+    typename Kernel::event event_;
 };
 
 } // namespace epoque::ffi

@@ -27,21 +27,24 @@
 
 namespace epoque::ffi {
 
+using record_type = core::record<std_env>;
+
 /// What all kinds have.
 class object {
   public:
     object(const object&) = delete;
     object& operator=(const object&) = delete;
-    virtual ~object() = default;
+    virtual ~object() { waiting_->release(); }
 
     const char* name() const noexcept { return name_; }
     std::size_t element_size() const noexcept { return element_size_; }
     std::uint64_t type_id() const noexcept { return type_id_; }
-    waiting_cell& waiting() const noexcept { return *waiting_; }
+    waiting_cell<>& waiting() const noexcept { return *waiting_; }
 
   protected:
     /// Precondition: the options are valid. Throws: bad_alloc.
-    explicit object(const epq_options& options) : element_size_(options.element_size), type_id_(options.type_id) {
+    explicit object(const epq_options& options)
+        : element_size_(options.element_size), type_id_(options.type_id), waiting_(waiting_cell<>::make()) {
         std::memcpy(name_, options.name, sizeof name_);
     }
 
@@ -49,7 +52,7 @@ class object {
     // Constant.
     const std::size_t element_size_;
     const std::uint64_t type_id_;
-    const cell_owner waiting_;
+    waiting_cell<>* const waiting_; // one reference to it
     char name_[sizeof epq_options::name];
 };
 
@@ -214,7 +217,7 @@ class library {
 
     domain& home() noexcept { return home_; }
     object_table<object>& table() noexcept { return table_; }
-    notifier& announcer() noexcept { return announcer_; }
+    notifier<>& announcer() noexcept { return announcer_; }
 
   private:
     library() : home_(default_domain()), table_(home_, seed()) {}
@@ -233,7 +236,7 @@ class library {
 
     domain& home_;
     object_table<object> table_;
-    notifier announcer_;
+    notifier<> announcer_;
 };
 
 /// Looks a handle up for `about`. Precondition: pinned. OK, and `out`; or STALE or KIND, said.

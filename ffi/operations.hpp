@@ -124,7 +124,7 @@ epq_status destroy(std::uint64_t handle, epq_error* error) noexcept {
 
 /// Sends and wakes. What was sent before memory ran out stays sent; bad_alloc is thrown only when nothing was.
 template <class Kind>
-std::size_t send(library& here, const record_type& record, Kind& to, const void* elements, std::size_t count) {
+std::size_t send(library& here, record_type& record, Kind& to, const void* elements, std::size_t count) {
     std::size_t sent = 0;
     try {
         to.send(record, elements, count, sent);
@@ -234,7 +234,7 @@ epq_status receive(const call& about, const destination& to) {
 template <class Kind>
 EPOQUE_COLD epq_status wait_and_receive(const call& about, const destination& to, std::int64_t deadline) {
     domain& home = library::instance().home();
-    std::optional<sleeper> self;
+    std::optional<sleeper<>> self;
     {
         const auto pinned = home.pin();
         Kind* found = nullptr;
@@ -340,7 +340,7 @@ epq_status watch(std::uint64_t handle, epq_error* error) noexcept {
     const call about(Kind::ops.watch, handle, error);
     return about.run([&] {
         library& here = library::instance();
-        if (const int fd = here.announcer().open(); fd < 0) {
+        if (const int fd = here.announcer().event().open(); fd < 0) {
             return about.fail_sys(-fd, "eventfd(2) failed (errno %d). Raise `ulimit -n`, or poll instead.", -fd);
         }
         const auto pinned = here.home().pin();

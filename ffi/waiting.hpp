@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 /// @file
-/// Layer: ffi. Depends on: base, core/record.hpp, notifier.hpp.
+/// Layer: ffi. Depends on: base, notifier.hpp (the Env and the Kernel are parameters, as there).
 ///
 /// Waiting for an object to have something to receive: native threads asleep in _recv_n, and a runtime that has armed it.
 ///
@@ -30,45 +30,51 @@
 
 #include "notifier.hpp"
 
-#include "epoque/base/barrier.hpp"
 #include "epoque/base/config.hpp"
 #include "epoque/base/env.hpp"
-#include "epoque/base/parking.hpp"
-#include "epoque/core/record.hpp"
 
 #include <cstddef>
 #include <cstdint>
+#include <new>
 
 namespace epoque::ffi {
 
-using record_type = core::record<std_env>;
-
 /// Where threads wait for one object. See W1 to W5.
-class alignas(interference_size) waiting_cell final : public announcement {
+template <class Env = std_env, class Kernel = kernel>
+class alignas(interference_size) waiting_cell final : public announcement<Env> {
     template <class T>
-    using atomic = std_env::atomic<T>;
+    using atomic = typename Env::template atomic<T>;
+    using notifier_type = notifier<Env, Kernel>;
 
     static constexpr std::uint32_t armed = 1;
     static constexpr std::uint32_t one_sleeper = 2;
 
   public:
+    /// A cell with one reference, the caller's. Throws: bad_alloc.
+    static waiting_cell* make() {
+        // SAFETY: fresh memory of the cell's size and alignment.
+        return ::new (Env::allocate(sizeof(waiting_cell), alignof(waiting_cell))) waiting_cell;
+    }
+
     // ---- senders; pinned, with the object found ---------------------------------------------------------------------
 
     /// After `count` elements were published: wakes as many, and announces. Progress: see above.
-    void sent(const record_type& record, notifier& announcer, std::size_t count) noexcept {
+    /// `record` is the thread's: `fast` and `state` of core/record.hpp.
+    template <class Record>
+    void sent(Record& record, notifier_type& announcer, std::size_t count) noexcept {
         std::uint32_t seen = 0;
         if (record.fast) [[likely]] {
             // [sent.order] barrier: pairs with [enter.heavy], [arm.heavy]
             //   If our barrier is first, the waiter's look that follows its own barrier finds the element.
             //   If the heavy barrier is first, [sent.look] sees the waiter.
-            barrier::light();
+            Env::light(true, record.state);
             // [sent.look] relaxed: [sent.order] orders it; what follows synchronizes by itself.
-            seen = waiters_.load(std_env::relaxed);
+            seen = waiters_.load(Env::relaxed);
         } else {
             // [sent.meet] acq_rel: pairs with [enter.add], [arm.set]
             //   Two read-modify-writes of one word. If ours is first, the waiter synchronizes with us and finds the element;
             //   if the waiter's is first, we see it.
-            seen = waiters_.fetch_add(0, std_env::acq_rel);
+            seen = waiters_.fetch_add(0, Env::acq_rel);
         }
         if (seen != 0) [[unlikely]] {
             wake(seen, announcer, count);
@@ -76,11 +82,11 @@ class alignas(interference_size) waiting_cell final : public announcement {
     }
 
     /// After a close or destroy has taken effect: wakes all, and announces.
-    void ended(notifier& announcer) noexcept {
+    void ended(notifier_type& announcer) noexcept {
         // [ended.take] acq_rel: pairs with [enter.add], [arm.set]
         //   W3. If ours is first, the waiter synchronizes with us and finds the object closed or gone; if the waiter's is
         //   first, we see it here.
-        const std::uint32_t seen = waiters_.fetch_and(~armed, std_env::acq_rel);
+        const std::uint32_t seen = waiters_.fetch_and(~armed, Env::acq_rel);
         if (seen >= one_sleeper) {
             wake_sleepers(UINT32_MAX);
         }
@@ -94,14 +100,14 @@ class alignas(interference_size) waiting_cell final : public announcement {
     /// How many threads are registered, plus 1 if armed. Racy.
     std::uint64_t was_waiting() const noexcept {
         // [waiting.count] relaxed: a statistic.
-        const std::uint32_t now = waiters_.load(std_env::relaxed);
+        const std::uint32_t now = waiters_.load(Env::relaxed);
         return now / one_sleeper + (now & armed);
     }
 
     /// Wakes another sleeper if there is one; for a receiver that was woken itself and left something behind.
     void pass_on() noexcept {
         // [pass.look] relaxed: the sender wakes as well; this only spares its waiters a sender that is preempted.
-        if (waiters_.load(std_env::relaxed) >= 2 * one_sleeper) { // one is the caller
+        if (waiters_.load(Env::relaxed) >= 2 * one_sleeper) { // one is the caller
             wake_sleepers(1);
         }
     }
@@ -111,29 +117,37 @@ class alignas(interference_size) waiting_cell final : public announcement {
     /// Arms: the next send, close or destroy announces `handle`. False: the kernel has begun to refuse membarrier; a send may
     /// then be overlooked (or announced all the same).
     bool arm(std::uint64_t handle) noexcept {
-        set_handle(handle);
+        this->set_handle(handle);
         // [arm.set] acq_rel: pairs with [sent.meet], [ended.take], [disarm.take]
         //   W2 and W3. Release: whoever disarms sees the handle.
-        waiters_.fetch_or(armed, std_env::acq_rel);
-        if (!std_env::asymmetric()) {
+        waiters_.fetch_or(armed, Env::acq_rel);
+        if (!Env::asymmetric()) {
             return true;
         }
         // [arm.heavy] barrier: pairs with [sent.order]
         //   As [enter.heavy]; the look is the caller's, after this call.
-        return std_env::heavy();
+        return Env::heavy();
     }
 
   private:
+    template <class, class>
     friend class sleeper;
 
-    EPOQUE_COLD void wake(std::uint32_t seen, notifier& announcer, std::size_t count) noexcept {
+    waiting_cell() = default;
+    ~waiting_cell() override = default;
+    void end() noexcept override {
+        this->~waiting_cell();
+        Env::deallocate(this, sizeof(waiting_cell), alignof(waiting_cell));
+    }
+
+    EPOQUE_COLD void wake(std::uint32_t seen, notifier_type& announcer, std::size_t count) noexcept {
         if (seen >= one_sleeper) {
             wake_sleepers(count);
         }
         if ((seen & armed) != 0) {
             // [disarm.take] acq_rel: pairs with [arm.set]
             //   One of several senders announces. Acquire: the handle.
-            if ((waiters_.fetch_and(~armed, std_env::acq_rel) & armed) != 0) {
+            if ((waiters_.fetch_and(~armed, Env::acq_rel) & armed) != 0) {
                 announcer.announce(*this);
             }
         }
@@ -141,8 +155,8 @@ class alignas(interference_size) waiting_cell final : public announcement {
     void wake_sleepers(std::size_t count) noexcept {
         // [wake.step] release: pairs with [sleep.key]
         //   W4: who reads the new number sees what it is woken for.
-        sequence_.fetch_add(1, std_env::release);
-        parking::wake(sequence_, count < UINT32_MAX ? static_cast<std::uint32_t>(count) : UINT32_MAX);
+        sequence_.fetch_add(1, Env::release);
+        Kernel::wake(sequence_, count < UINT32_MAX ? static_cast<std::uint32_t>(count) : UINT32_MAX);
     }
 
     alignas(interference_size) atomic<std::uint32_t> waiters_{0};  // read by every send
@@ -150,31 +164,34 @@ class alignas(interference_size) waiting_cell final : public announcement {
 };
 
 /// A thread registered at a cell, which it keeps alive (W1).
+template <class Env = std_env, class Kernel = kernel>
 class sleeper {
+    using cell_type = waiting_cell<Env, Kernel>;
+
   public:
     /// Precondition: pinned, with the object found.
-    explicit sleeper(waiting_cell& cell) noexcept : cell_(cell) {
+    explicit sleeper(cell_type& cell) noexcept : cell_(cell) {
         cell_.retain();
         // [enter.add] acq_rel: pairs with [sent.meet], [ended.take]
         //   W2 and W3.
-        cell_.waiters_.fetch_add(waiting_cell::one_sleeper, std_env::acq_rel);
+        cell_.waiters_.fetch_add(cell_type::one_sleeper, Env::acq_rel);
     }
     sleeper(const sleeper&) = delete;
     sleeper& operator=(const sleeper&) = delete;
     ~sleeper() {
         // [enter.leave] relaxed: a sender that still counts us wakes in vain, nothing else.
-        cell_.waiters_.fetch_sub(waiting_cell::one_sleeper, std_env::relaxed);
+        cell_.waiters_.fetch_sub(cell_type::one_sleeper, Env::relaxed);
         cell_.release();
     }
 
     /// W2, once, before the first look. Where the kernel has begun to refuse membarrier, a sender may overlook us for as
     /// long as its core keeps a store to itself: then sleeps end after a millisecond at most.
     void order() noexcept {
-        if (std_env::asymmetric()) {
+        if (Env::asymmetric()) {
             // [enter.heavy] barrier: pairs with [sent.order]
             //   If our barrier is first, the sender sees us in `waiters`.
             //   If the sender's is first, our next look finds its element.
-            polls_ = !std_env::heavy();
+            polls_ = !Env::heavy();
         }
     }
 
@@ -182,35 +199,20 @@ class sleeper {
     std::uint32_t key() const noexcept {
         // [sleep.key] acquire: pairs with [wake.step]
         //   With the new number, what we were woken for.
-        return cell_.sequence_.load(std_env::acquire);
+        return cell_.sequence_.load(Env::acquire);
     }
     void sleep(std::uint32_t key, std::int64_t deadline) const noexcept {
         constexpr std::int64_t interval = 1'000'000;
         if (polls_) {
-            const std::int64_t next = parking::deadline_in(interval);
+            const std::int64_t next = Kernel::deadline_in(interval);
             deadline = next < deadline ? next : deadline;
         }
-        parking::wait(cell_.sequence_, key, deadline);
+        Kernel::wait(cell_.sequence_, key, deadline);
     }
 
   private:
-    waiting_cell& cell_;
+    cell_type& cell_;
     bool polls_ = false;
-};
-
-/// A reference to a cell, as its object holds it.
-class cell_owner {
-  public:
-    /// Throws: bad_alloc.
-    cell_owner() : cell_(new waiting_cell) {}
-    cell_owner(const cell_owner&) = delete;
-    cell_owner& operator=(const cell_owner&) = delete;
-    ~cell_owner() { cell_->release(); }
-    waiting_cell& operator*() const noexcept { return *cell_; }
-    waiting_cell* operator->() const noexcept { return cell_; }
-
-  private:
-    waiting_cell* const cell_;
 };
 
 } // namespace epoque::ffi

@@ -50,7 +50,7 @@ struct domain_stats {
     std::uint64_t epoch = 0;              ///< the current one; starts at 1
     std::uint64_t threads = 0;            ///< records in use
     std::uint64_t pinned = 0;             ///< of these, inside a guard
-    std::uint64_t oldest_pin_age = 0;     ///< epochs that the oldest pin lags behind; 2 or more cannot be, 1 blocks the next
+    std::uint64_t oldest_pin_age = 0;     ///< epochs that the oldest pin lags behind; above 0 it blocks the next advance
     std::uint64_t retired_objects = 0;    ///< so far
     std::uint64_t freed_objects = 0;      ///< so far
     std::uint64_t pending_objects = 0;    ///< retired, not yet freed
@@ -130,7 +130,13 @@ class basic_domain {
         lock();
         return true;
     }
-    void unlock() noexcept { leave(local()); }
+    void unlock() {
+        record_type& record = local();
+        if (record.nest == 0) {
+            misuse("unlock() without lock(): the thread is in no guard of this domain. Unlock as often as you lock.");
+        }
+        leave(record);
+    }
 
     /// Frees `object` by `deleter(object)` once no guard that existed at this call does any longer.
     ///
@@ -162,7 +168,8 @@ class basic_domain {
     // ---- for the structures of this library --------------------------------------------------------------------------
 
     /// Retires an object that carries its hook. Precondition: `record` is the calling thread's, and pinned. May run up to
-    /// 8 deleters of earlier calls where the guard is nested in another one, whose end may be far away.
+    /// 8 deleters of earlier calls where the guard is nested in another one, whose end may be far away. An operation that
+    /// retires more than 4 objects calls reclaim_some() for each.
     void retire_hook(record_type& record, hook* object) noexcept;
 
     /// Runs up to 8 deleters that are due, inside the guard; for operations that retire many objects in one guard.
@@ -204,7 +211,7 @@ class basic_domain {
     void wait_for_grace(record_type& record);
     void take_all(record_type& mine, list& due);
     void take_over(record_type& other, list& due);
-    void refuse_without_barriers() const;
+    void refuse_without_barriers(std::uint64_t before) const;
     bool own_for_a_moment(record_type& record, std::uint32_t expected) noexcept;
     void disown(record_type& record) noexcept;
     void take_expired(record_type& record, list& due) noexcept;

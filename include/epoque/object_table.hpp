@@ -100,8 +100,8 @@ class object_table {
     ///
     /// Returns:         found; `out` is the object, for as long as the caller's guard lives. Otherwise as find. Exactly one
     ///                  of several concurrent calls answers found.
-    /// Precondition:    as find.
-    /// Progress:        lock-free. Linearizes at: [destroy.dead]. Throws: nothing.
+    /// Precondition:    as find; `pinned` is a guard of `home`.
+    /// Progress:        lock-free; may run up to 8 deferred deleters. Linearizes at: [destroy.dead]. Throws: nothing.
     find_status destroy(typename basic_domain<Env>::guard& pinned, std::uint64_t handle, std::uint8_t kind,
                         Object*& out) noexcept;
 
@@ -184,11 +184,11 @@ std::uint64_t object_table<Object, Env>::create(std::uint8_t kind, std::unique_p
     at.object.store(object.release(), Env::relaxed);
     // [create.word] relaxed: the slot is ours, [take.pop] or [take.fresh] made it so.
     const auto generation = static_cast<std::uint32_t>(at.word.load(Env::relaxed) >> 8) + 1;
+    // [create.count] relaxed: a statistic. Before [create.live], which carries it to whoever destroys: never below 0.
+    live_.fetch_add(1, Env::relaxed);
     // [create.live] release: pairs with [find.word]
     //   Who finds this generation sees the object built, and the pointer.  // LP
     at.word.store(word_of(generation, kind), Env::release);
-    // [create.count] relaxed: a statistic.
-    live_.fetch_add(1, Env::relaxed);
     return handle_parts{kind, index, generation}.bits();
 }
 
@@ -300,6 +300,7 @@ find_status object_table<Object, Env>::destroy(typename basic_domain<Env>::guard
     home_.retire_hook(pinned.record(),
                       ::new (static_cast<void*>(at->garbage))
                           hook(&end, static_cast<std::uint32_t>(sizeof(Object)), core::unpooled));
+    home_.reclaim_some(pinned.record()); // a guard may end any number of objects: each pays for itself
     return find_status::found;
 }
 

@@ -255,5 +255,5 @@ func (e *echo) conclude(ctx context.Context, out *scenario) {
 	toGo := there.received.received + other.middle.received
 	toNative := there.middle.received + other.received.received
 	out.traffic(toGo, toNative, e.seconds, e.meter.garbage.Load(), (toGo+toNative)*uint64(unsafe.Sizeof(message{})))
-	out.measure("given-up cells", float64(e.statistics.surplus), "of the queues")
+	out.measure("given-up cells", float64(e.statistics.givenUp), "of the queues")
 }

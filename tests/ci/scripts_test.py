@@ -81,6 +81,54 @@ class Lint(ScratchRepository):
         self.assertIn("in no target of CMakeLists.txt: src/forgotten.cpp", result.stdout)
 
 
+class Abi(ScratchRepository):
+    """ci/abi on a library of one function."""
+
+    HEADER = (
+        "#pragma once\n#include <cstdint>\nstruct epq_pair { std::uint32_t first; std::uint32_t second; };\n"
+        'extern "C" std::uint32_t epq_sum(const epq_pair* pair);\n'
+    )
+    SOURCE = (
+        '#include "epoque.h"\n'
+        "std::uint32_t epq_sum(const epq_pair* pair) { return pair->first + pair->second; }\n"
+        'extern "C" void epq_nothing() {}\n'
+    )
+
+    def setUp(self):
+        super().setUp()
+        shutil.copy(ROOT / "CMakePresets.json", self.root / "CMakePresets.json")
+        (self.root / "build").mkdir()
+        (self.root / "build" / "tools").symlink_to(ROOT / "build" / "tools")
+        self.write(
+            "CMakeLists.txt",
+            "cmake_minimum_required(VERSION 3.25)\nproject(scratch CXX)\nadd_library(epoque_c SHARED ffi/epoque.cpp)\n"
+            "set_target_properties(epoque_c PROPERTIES OUTPUT_NAME epoque)\n",
+        )
+        self.cpp("ffi/epoque.h", self.HEADER)
+        self.cpp("ffi/epoque.cpp", self.SOURCE)
+
+    def test_any_difference_from_the_baseline_is_found_and_the_remedy_said(self):
+        result = self.run_here("ci/abi")
+        self.assertEqual(result.returncode, 1, result.stdout)
+        self.assertIn("there is no baseline", result.stdout)
+
+        self.assert_clean(self.run_here("ci/abi", "--update"))
+        self.assert_clean(self.run_here("ci/abi"))
+
+        self.cpp("ffi/epoque.h", self.HEADER.replace("second; }", "second; std::uint64_t third; }"))
+        result = self.run_here("ci/abi")
+        self.assertEqual(result.returncode, 1, result.stdout)
+        self.assertIn("third", result.stdout)
+        self.assertIn("ci/abi --update", result.stdout)
+
+        self.cpp("ffi/epoque.h", self.HEADER)
+        self.cpp("ffi/epoque.cpp", self.SOURCE.replace("epq_nothing", "epq_something"))
+        result = self.run_here("ci/abi")
+        self.assertEqual(result.returncode, 1, result.stdout)
+        self.assertIn("epq_nothing", result.stdout)
+        self.assertIn("epq_something", result.stdout)
+
+
 class Test(ScratchRepository):
     """ci/test on a repository in which one step fails."""
 
@@ -118,6 +166,7 @@ class Test(ScratchRepository):
             ("ci/fresh", "--now"),
             ("ci/lint", "--all"),
             ("ci/setup", "--all"),
+            ("ci/abi", "--all"),
         ):
             with self.subTest(f"{script} {option}"):
                 result = self.run_here(script, option)

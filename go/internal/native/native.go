@@ -97,7 +97,7 @@ type DomainStats struct {
 	LiveObjects      uint64
 }
 
-// An API is the list of what both builds of this package have; it exists to hold them to the same signatures.
+// api is the list of what both builds of this package have; it exists to hold them to the same signatures.
 type api interface {
 	Close() *Failure
 	Destroy() *Failure

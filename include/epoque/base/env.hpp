@@ -108,6 +108,21 @@ struct std_env {
         }
     }
 
+    /// Changes `own` without a barrier, with release. Without barriers every write of such a word is a read-modify-write, so
+    /// that of any two of them the first synchronizes with the second (docs/memory-model.md#barriers).
+    template <class V>
+    static void store_release(bool fast, std::atomic<V>& own, V value) noexcept {
+        if (fast) [[likely]] {
+            // [store_release.store] release: pairs with [load_heavy.load]
+            //   As [store_light.store].
+            own.store(value, release);
+        } else {
+            // [store_release.rmw] acq_rel: pairs with [load_heavy.rmw]
+            //   As [store_light.rmw].
+            own.exchange(value, acq_rel);
+        }
+    }
+
     /// The light side of a barrier alone.
     template <class V>
     static void light(bool fast, std::atomic<V>& own) noexcept {
@@ -124,9 +139,9 @@ struct std_env {
     /// read-modify-write that meets theirs.
     template <class V>
     static V load_heavy(bool fast, std::atomic<V>& other) noexcept {
-        // [load_heavy.load] acquire: pairs with [store_light.store]
+        // [load_heavy.load] acquire: pairs with [store_light.store], [store_release.store]
         //   What the other thread did before it stored the value that we read.
-        // [load_heavy.rmw] acq_rel: pairs with [store_light.rmw], [light.rmw]
+        // [load_heavy.rmw] acq_rel: pairs with [store_light.rmw], [store_release.rmw], [light.rmw]
         //   As [store_light.rmw], seen from the other side.
         return fast ? other.load(acquire) : other.fetch_add(0, acq_rel);
     }

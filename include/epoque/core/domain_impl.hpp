@@ -158,7 +158,7 @@ void basic_domain<Env>::leave(record_type& record) noexcept {
     }
     // [unpin.idle] release: pairs with [scan.state], [barrier.state]
     //   All our accesses inside the guard happen before the advance that lets the objects be freed.
-    record.state.store(record_type::idle, Env::release);
+    Env::store_release(record.fast, record.state, record_type::idle);
 }
 
 template <class Env>
@@ -170,7 +170,7 @@ void basic_domain<Env>::leave_with_garbage(record_type& record) noexcept {
     }
     // [leave.idle] release: pairs with [scan.state], [barrier.state]
     //   As [unpin.idle]; and barrier() must see `running` and the lists as we left them.
-    record.state.store(record_type::idle, Env::release);
+    Env::store_release(record.fast, record.state, record_type::idle);
     if (!due.empty()) {
         run(record, due);
     }
@@ -414,6 +414,7 @@ bool basic_domain<Env>::advance_from(std::uint64_t epoch) noexcept {
 }
 
 /// Takes in garbage that lost its thread: what was put aside, and one exited thread's expired lists a call.
+/// Precondition: the caller is pinned, from before the call to its end.
 template <class Env>
 void basic_domain<Env>::collect_strays(record_type& record) noexcept {
     if (!lists_are_mine(record)) {
@@ -422,15 +423,20 @@ void basic_domain<Env>::collect_strays(record_type& record) noexcept {
     // [adopt.epoch] acquire: pairs with [advance.step]
     //   As [retire.stamp].
     const std::uint64_t epoch = epoch_.load(Env::acquire);
-    // [stray.peek] relaxed: only a hint; [stray.take] decides.
-    if (aside_.load(Env::relaxed) != nullptr) {
-        // [stray.take] acquire: pairs with [aside.push]
-        //   The links and the objects; and stamping them now, not when they were retired, only delays them.
-        for (hook* object = aside_.exchange(nullptr, Env::acquire); object != nullptr;) {
+    // [stray.peek] acquire: pairs with [stray.take]
+    //   barrier() concludes from null that whoever took the list has it, and must then see that thread's record and at least
+    //   the epoch that it had read.
+    if (aside_.load(Env::acquire) != nullptr) {
+        // [stray.take] acq_rel: pairs with [aside.push], [stray.peek]
+        //   Acquire: the links and the objects. Release: as [stray.peek]. The stamp is the epoch read before, although an object
+        //   may have been unlinked after that: right, because the caller is pinned all the while (docs/memory-model.md).
+        for (hook* object = aside_.exchange(nullptr, Env::acq_rel); object != nullptr;) {
             hook* next = object->next.get();
             bag_of(record, epoch).append(object);
             object = next;
         }
+        // [stray.hint] relaxed: as [release.hint].
+        record.has_garbage.store(1, Env::relaxed);
     }
     // [walk.records] acquire: pairs with [acquire.link]
     //   As [acquire.list].
@@ -441,6 +447,8 @@ void basic_domain<Env>::collect_strays(record_type& record) noexcept {
         take_expired(*other, record.expired);
         disown(*other);
         record.calm_state = record_type::idle;
+        // [adopt.hint] relaxed: as [release.hint].
+        record.has_garbage.store(1, Env::relaxed);
         return;
     }
 }
@@ -459,13 +467,14 @@ void basic_domain<Env>::take_expired(record_type& record, list& due) noexcept {
         sweep(record, epoch);
         if (!record.expired.empty()) {
             due.splice(record.expired);
-            // [adopt.count] relaxed: [adopt.idle] and [disown.owner] carry it to barrier(), see [barrier.adoptions].
-            adoptions_.fetch_add(1, Env::relaxed);
+            // [adopt.count] release: pairs with [barrier.adoptions], [barrier.recount]
+            //   Whoever counts us in sees our record linked; and [adopt.idle], [disown.owner] carry the count to barrier().
+            adoptions_.fetch_add(1, Env::release);
         }
     }
     // [adopt.idle] release: pairs with [scan.state], [barrier.state]
     //   As [unpin.idle].
-    record.state.store(record_type::idle, Env::release);
+    Env::store_release(record.fast, record.state, record_type::idle);
 }
 
 // ---- synchronize, barrier ----------------------------------------------------------------------------------------------
@@ -493,17 +502,19 @@ void basic_domain<Env>::wait_for_grace(record_type& record) {
         if (epoch >= stamp + core::grace_epochs) {
             return;
         }
+        // [grace.failures] relaxed: a thread's own failure is in its own program order.
+        const std::uint64_t failures = heavy_failures_.load(Env::relaxed);
         if (!advance_from(epoch)) {
-            refuse_without_barriers();
+            refuse_without_barriers(failures);
             Env::relax(round);
         }
     }
 }
 
 template <class Env>
-void basic_domain<Env>::refuse_without_barriers() const {
+void basic_domain<Env>::refuse_without_barriers(std::uint64_t before) const {
     // [refused.count] relaxed: a thread's own failure is in its own program order.
-    if (fast_ && heavy_failures_.load(Env::relaxed) != 0) {
+    if (heavy_failures_.load(Env::relaxed) != before) {
         throw std::system_error(std::make_error_code(std::errc::operation_not_permitted),
                                 "epoque: the kernel refuses membarrier, which it granted when the process began (a "
                                 "seccomp filter?). Nothing can be reclaimed; start with EPOQUE_BARRIER=fallback");
@@ -562,9 +573,11 @@ void basic_domain<Env>::barrier() {
 /// Moves what is past its grace period out of all records, also if adopters move it from one to another meanwhile.
 template <class Env>
 void basic_domain<Env>::take_all(record_type& mine, list& due) {
-    // [barrier.adoptions] relaxed: whoever moved garbage out of a record before we come to it counted it before, and we
-    //   synchronize with that when we come to it ([barrier.state], [own.take]); so the counts below differ, and we walk again.
-    std::uint64_t counted = adoptions_.load(Env::relaxed);
+    // [barrier.adoptions] acquire: pairs with [adopt.count]
+    //   Adopters that are counted in here are in the list that we read next. Whoever else moves garbage out of a record before
+    //   we come to it counts it before, and we synchronize with that when we come to it ([barrier.state], [own.take]): the
+    //   counts differ then, and we walk again.
+    std::uint64_t counted = adoptions_.load(Env::acquire);
     for (bool settled = false; !settled;) {
         std::uint64_t own_moves = 0;
         // [barrier.records] acquire: pairs with [acquire.link]
@@ -582,8 +595,9 @@ void basic_domain<Env>::take_all(record_type& mine, list& due) {
             }
             own_moves += due.count() != had ? 1U : 0U;
         }
-        // [barrier.recount] relaxed: as [barrier.adoptions].
-        const std::uint64_t recounted = adoptions_.load(Env::relaxed);
+        // [barrier.recount] acquire: pairs with [adopt.count]
+        //   As [barrier.adoptions], for the next walk.
+        const std::uint64_t recounted = adoptions_.load(Env::acquire);
         settled = recounted == counted + own_moves;
         counted = recounted;
     }
@@ -594,6 +608,8 @@ template <class Env>
 void basic_domain<Env>::take_over(record_type& record, list& due) {
     // [barrier.ask] relaxed: the heavy barrier (fallback: the read-modify-write of `state`) orders it against the pin.
     record.takeover.store(core::asked, Env::relaxed);
+    // [ask.failures] relaxed: as [grace.failures].
+    const std::uint64_t failures = heavy_failures_.load(Env::relaxed);
     if (meet_all()) {
         for (unsigned round = 0;; ++round) {
             // [barrier.state] barrier: pairs with [pin.publish], [unpin.idle], [leave.idle], [adopt.pin], [adopt.idle]
@@ -617,7 +633,7 @@ void basic_domain<Env>::take_over(record_type& record, list& due) {
     // [barrier.return] release: pairs with [lists.check]
     //   The owner sees the lists as we left them.
     record.takeover.store(core::none, Env::release);
-    refuse_without_barriers();
+    refuse_without_barriers(failures);
 }
 
 // ---- statistics ----------------------------------------------------------------------------------------------------------

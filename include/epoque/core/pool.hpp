@@ -13,7 +13,8 @@
 ///   P2  Nobody looks into a block of the depot: bundles travel by pointer only, so there is no ABA and no access to
 ///       memory that another thread already uses again.
 ///   P3  The depot keeps at most `depot_bundles` bundles a size; what is more goes back to Env's allocator. So what a
-///       domain retains is bounded: depot_bundles + 2 for each thread, in bundles of at most `bundle_bytes`.
+///       domain retains of a size is bounded: depot_bundles + 2 for each thread, in bundles of at most `bundle_bytes`, or of
+///       one block where that is larger. Blocks above `largest_block` are never kept.
 ///
 /// Sizes are exact, not rounded: a structure registers its block size and gets a class number. When all `classes` are
 /// taken, or where `Env::pooling` is false, blocks come from and go to the allocator directly (class `unpooled`).
@@ -44,6 +45,7 @@ class pool {
     static constexpr std::size_t depot_bundles = 8;
     static constexpr std::size_t bundle_bytes = std::size_t{1} << 14;
     static constexpr std::size_t bundle_blocks = 64;
+    static constexpr std::size_t largest_block = std::size_t{1} << 17;
 
     /// One thread's free blocks. Owned with the record it lies in.
     class magazine {
@@ -66,7 +68,7 @@ class pool {
 
     /// The class of blocks of this size and alignment, made where there is none yet.
     std::uint32_t class_of(std::size_t bytes, std::size_t align) noexcept {
-        if (!Env::pooling) {
+        if (!Env::pooling || bytes > largest_block || align > 0xffff) { // the shape word has 16 bits for the alignment
             return unpooled;
         }
         const std::uint64_t wanted = (std::uint64_t{bytes} << 16) | align;

@@ -29,7 +29,8 @@
 /// Progress: lock-free. A push retries only when a consumer abandoned its cell, and each round uses up a ticket; after at
 /// most `slots` of them the segment is full, and the push that links the next one cannot be abandoned (Q5). A pop retries
 /// only when it abandoned a cell or somebody else took a ticket. Where the kernel begins to refuse membarrier after
-/// start-up, abandoning waits for the producer (the queue is blocking then; stats().heavy_failures says so).
+/// start-up, abandoning waits for the producer, or for the kernel (the queue is blocking then; barrier::was_called() says
+/// so).
 /// Linearizes: push at the FAA of the ticket that it keeps ([push.ticket]) or at [push.link]; pop at the later one of its
 /// own [pop.ticket] and the push's point; `empty` at [pop.empty] or [pop.end]; close at [close.mark] or [close.end].
 /// Proof: docs/memory-model.md#queue.
@@ -105,7 +106,9 @@ class segment_queue {
     const Cells& cells() const noexcept { return cells_; }
 
   private:
-    static constexpr std::uint64_t closed_ticket = std::uint64_t{1} << 63; // in `enq`
+    // In `enq`: closed; bits 32 to 62 are then the tickets given out before, as later pushes still raise the lower half.
+    static constexpr std::uint64_t closed_ticket = std::uint64_t{1} << 63;
+    static constexpr unsigned closed_count = 32;
     static constexpr std::uintptr_t closed_tail = 1;                        // in `tail_`
 
     struct segment : hook { // the hook first: it is written once, when the segment is retired
@@ -143,13 +146,13 @@ class segment_queue {
     static segment* closed_end() noexcept { return reinterpret_cast<segment*>(closed_tail); }
     static std::uintptr_t number(const segment* of) noexcept { return reinterpret_cast<std::uintptr_t>(of); }
     std::uint64_t tickets(std::uint64_t word) const noexcept {
-        return std::min<std::uint64_t>(word & ~closed_ticket, slots_);
+        return (word & closed_ticket) != 0 ? (word & ~closed_ticket) >> closed_count : std::min<std::uint64_t>(word, slots_);
     }
 
     segment* make_segment(record_type& record, std::uint64_t base);
     bool publish(const record_type& record, cell& slot) noexcept;
-    bool obtain(const record_type& record, cell& slot) noexcept;
-    EPOQUE_COLD bool abandon(const record_type& record, cell& slot) noexcept;
+    bool obtain(const record_type& record, const segment* of, std::uint64_t ticket, cell& slot) noexcept;
+    EPOQUE_COLD bool abandon(const record_type& record, const segment* of, std::uint64_t ticket, cell& slot) noexcept;
     template <class Put, class Undo>
     EPOQUE_COLD conqueue_status extend(record_type& record, segment* last, Put& put, Undo& undo);
     void leave_segment(record_type& record, segment* passed, segment* next) noexcept;

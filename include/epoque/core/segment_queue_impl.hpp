@@ -146,7 +146,7 @@ void segment_queue<Cells, Env>::push(std::size_t count, std::size_t& pushed, Put
 template <class Cells, class Env>
 bool segment_queue<Cells, Env>::publish(const record_type& record, cell& slot) noexcept {
     if (record.fast) [[likely]] {
-        // [publish.full] barrier: pairs with [obtain.state], [abandon.state], [refused.state], [abandon.heavy]
+        // [publish.full] barrier: pairs with [obtain.state], [abandon.state], [abandon.heavy]
         //   A release store of the element, then the light side of a barrier.
         //   If our barrier is first, the consumer that gives up reads FULL and takes the element or loses the CAS.
         //   If the heavy barrier is first, [publish.claim] reads its ABANDONING or what came of it.
@@ -257,7 +257,7 @@ std::size_t segment_queue<Cells, Env>::pop(std::size_t count, conqueue_status& w
         std::size_t got = 0;
         for (std::uint64_t mine = ticket; mine < end; ++mine) {
             cell& slot = cell_of(first, mine);
-            if (obtain(record, slot)) {
+            if (obtain(record, first, mine, slot)) {
                 take(slot);
                 ++got;
             }
@@ -270,7 +270,8 @@ std::size_t segment_queue<Cells, Env>::pop(std::size_t count, conqueue_status& w
 
 /// Waits shortly for the cell's producer; true when the element is ours, false when the cell was skipped.
 template <class Cells, class Env>
-bool segment_queue<Cells, Env>::obtain(const record_type& record, cell& slot) noexcept {
+bool segment_queue<Cells, Env>::obtain(const record_type& record, const segment* of, std::uint64_t ticket,
+                                       cell& slot) noexcept {
     for (unsigned spins = 0;; ++spins) {
         // [obtain.state] acquire: pairs with [publish.full], [publish.cas], [push.link]
         //   The element was built before FULL was stored.
@@ -278,14 +279,15 @@ bool segment_queue<Cells, Env>::obtain(const record_type& record, cell& slot) no
             return true;
         }
         if (spins == Env::spin_before_abandon) {
-            return abandon(record, slot);
+            return abandon(record, of, ticket, slot);
         }
         Env::pause();
     }
 }
 
 template <class Cells, class Env>
-bool segment_queue<Cells, Env>::abandon(const record_type& record, cell& slot) noexcept {
+bool segment_queue<Cells, Env>::abandon(const record_type& record, const segment* of, std::uint64_t ticket,
+                                        cell& slot) noexcept {
     if (!record.fast) {
         // [abandon.exchange] acquire: pairs with [publish.cas]
         //   FULL: the element. EMPTY: the producer's CAS will fail.
@@ -293,27 +295,28 @@ bool segment_queue<Cells, Env>::abandon(const record_type& record, cell& slot) n
     }
     // [abandon.claim] relaxed: one consumer a cell; the heavy barrier orders it before [abandon.state].
     slot.claim.store(abandoning, Env::relaxed);
-    // [abandon.heavy] barrier: pairs with [publish.full]
-    //   If the light barrier is first, we read FULL.
-    //   If our barrier is first, the producer reads ABANDONING or what we make of it.
-    if (Env::heavy()) {
+    for (unsigned round = 0;; ++round) {
+        // [abandon.heavy] barrier: pairs with [publish.full]
+        //   If the light barrier is first, we read FULL.
+        //   If our barrier is first, the producer reads ABANDONING or what we make of it.
+        const bool ordered = Env::heavy();
         // [abandon.state] acquire: pairs with [publish.full]
         //   As [obtain.state].
         const bool published = slot.state.load(Env::acquire) == full;
-        std::uint32_t claim = abandoning;
-        // [abandon.decide] relaxed: as [publish.retract]; the element was acquired by [abandon.state].
-        const bool decided = slot.claim.compare_exchange_strong(claim, published ? taken : skipped, Env::relaxed,
-                                                                Env::relaxed);
-        return decided && published;
-    }
-    // The kernel began to refuse membarrier: without it only the producer can tell that it saw us. Wait for it.
-    for (unsigned round = 0;; ++round) {
-        std::uint32_t claim = abandoning;
-        // [refused.state] acquire: pairs with [publish.full]
-        //   As [obtain.state].
-        if (slot.state.load(Env::acquire) == full) {
-            // [refused.decide] relaxed: as [abandon.decide].
-            return slot.claim.compare_exchange_strong(claim, taken, Env::relaxed, Env::relaxed);
+        if (ordered || published) {
+            std::uint32_t claim = abandoning;
+            // [abandon.decide] relaxed: as [publish.retract]; the element was acquired by [abandon.state].
+            const bool decided = slot.claim.compare_exchange_strong(claim, published ? taken : skipped, Env::relaxed,
+                                                                    Env::relaxed);
+            return decided && published;
+        }
+        // The kernel began to refuse membarrier: without it only the producer can tell that it saw us. Wait for either,
+        // unless no producer will ever have this ticket.
+        // [abandon.enq] acquire: pairs with [close.mark]
+        //   As [pop.empty].
+        const std::uint64_t word = of->enq.load(Env::acquire);
+        if ((word & closed_ticket) != 0 && ticket >= tickets(word)) {
+            return false;
         }
         Env::relax(round);
     }
@@ -345,9 +348,10 @@ void segment_queue<Cells, Env>::close() noexcept {
         // [close.enq] relaxed: only the expected value of [close.mark].
         std::uint64_t word = last->enq.load(Env::relaxed);
         while ((word & closed_ticket) == 0 && word < slots_) {
-            // [close.mark] release: pairs with [pop.empty], [push.refused]
+            // [close.mark] release: pairs with [pop.empty], [push.refused], [abandon.enq]
             //   Who reads the closed bit also sees what happened before the close. Failure (relaxed): `word` is new.  // LP
-            if (last->enq.compare_exchange_weak(word, word | closed_ticket, Env::release, Env::relaxed)) {
+            if (last->enq.compare_exchange_weak(word, word | word << closed_count | closed_ticket, Env::release,
+                                                Env::relaxed)) {
                 word |= closed_ticket;
             }
         }
