@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: BSL-1.0
+/// @file
+/// The queue under the model checker. Segments have two cells and consumers give up after one pause, so that abandoning,
+/// retracting and the change of segments happen in most executions.
+#include "env/model_lanes.hpp"
+
+#include "epoque/queue.hpp"
+
+namespace epoque::stress::model {
+namespace {
+
+using env = model_env;
+using tested = queue<std::uint64_t, env>;
+
+template <class Derived, int Threads, timing Timing>
+using queue_lanes = lanes<Derived, Threads, tested, container::queue, Timing>;
+
+/// One producer, one consumer, one element: every step of the hand-off, and of giving up, against each other.
+template <timing Timing>
+struct hand_off : queue_lanes<hand_off<Timing>, 2, Timing> {
+    void body(unsigned thread) {
+        if (thread == 0) {
+            this->lane(0).push();
+        } else {
+            this->lane(1).pop();
+            this->lane(1).pop();
+        }
+    }
+};
+
+/// Over the end of a segment, and the end of a second one.
+template <timing Timing>
+struct segment_change : queue_lanes<segment_change<Timing>, 2, Timing> {
+    void body(unsigned thread) {
+        for (int i = 0; i < 4; ++i) {
+            if (thread == 0) {
+                this->lane(0).push();
+            } else {
+                this->lane(1).pop();
+            }
+        }
+    }
+};
+
+/// Two consumers see the same element; one of them gets a ticket that no producer has.
+template <timing Timing>
+struct two_consumers : queue_lanes<two_consumers<Timing>, 3, Timing> {
+    void body(unsigned thread) {
+        for (int i = 0; i < 2; ++i) {
+            if (thread == 0) {
+                this->lane(0).push();
+            } else {
+                this->lane(thread).pop();
+            }
+        }
+    }
+};
+
+template <timing Timing>
+struct two_producers : queue_lanes<two_producers<Timing>, 3, Timing> {
+    void body(unsigned thread) {
+        for (int i = 0; i < 2; ++i) {
+            if (thread == 2) {
+                this->lane(2).pop();
+            } else {
+                this->lane(thread).push();
+            }
+        }
+    }
+};
+
+/// Everybody pushes and pops; segments are retired and freed while others still look at them.
+template <timing Timing>
+struct everybody : queue_lanes<everybody<Timing>, 3, Timing> {
+    void body(unsigned thread) {
+        for (int i = 0; i < 3; ++i) {
+            this->lane(thread).push();
+            this->lane(thread).pop();
+        }
+    }
+};
+
+/// Pushes race with close, at any place of a segment: what was accepted comes out, and nothing after `closed`.
+template <timing Timing>
+struct closing : queue_lanes<closing<Timing>, 3, Timing> {
+    void body(unsigned thread) {
+        if (thread == 0) {
+            this->lane(0).push();
+            this->lane(0).push();
+        } else if (thread == 1) {
+            this->lane(1).push();
+            this->lane(1).close();
+            require(!this->lane(1).push(), "a push after close succeeded");
+        } else {
+            this->lane(2).pop();
+            this->lane(2).pop();
+        }
+    }
+};
+
+template <timing Timing>
+struct two_closers : queue_lanes<two_closers<Timing>, 3, Timing> {
+    void body(unsigned thread) {
+        if (thread == 2) {
+            this->lane(2).push();
+            this->lane(2).push();
+            this->lane(2).push();
+        } else {
+            this->lane(thread).close();
+            require(this->shared->is_closed(), "close() has returned, is_closed() says no");
+        }
+    }
+};
+
+template <timing Timing>
+struct bulk : queue_lanes<bulk<Timing>, 3, Timing> {
+    void body(unsigned thread) {
+        if (thread == 0) {
+            this->lane(0).push_many(3);
+        } else if (thread == 1) {
+            this->lane(1).pop_many(2);
+            this->lane(1).pop_many(2);
+        } else {
+            this->lane(2).pop();
+        }
+    }
+};
+
+/// An element that owns memory: whoever loses or doubles one leaks it or frees it twice.
+class parcel {
+  public:
+    explicit parcel(std::uint64_t value) : content_(::new (env::allocate(sizeof(held), alignof(held))) held(value)) {}
+    parcel(parcel&& other) noexcept : content_(std::exchange(other.content_, nullptr)) {}
+    parcel& operator=(parcel&&) = delete;
+    ~parcel() {
+        if (content_ != nullptr) {
+            std::destroy_at(content_);
+            env::deallocate(content_, sizeof(held), alignof(held));
+        }
+    }
+    explicit operator std::uint64_t() const { return content_->get(); }
+
+  private:
+    using held = env::var<std::uint64_t>;
+    held* content_;
+};
+
+/// Also destroys the queue with elements in it.
+struct owners : suite<owners, 2> {
+    std::optional<basic_domain<env>> domain;
+    std::optional<queue<parcel, env>> shared;
+
+    void setup() {
+        domain.emplace();
+        shared.emplace(*domain);
+    }
+    void body(unsigned thread) {
+        if (thread == 0) {
+            for (std::uint64_t value = 1; value <= 4; ++value) {
+                shared->push(parcel(value));
+            }
+            return;
+        }
+        std::uint64_t last = 0;
+        for (int i = 0; i < 3; ++i) {
+            if (auto got = shared->try_pop()) {
+                const auto value = static_cast<std::uint64_t>(*got);
+                require(value > last, "one producer's elements came out of order");
+                last = value;
+            }
+        }
+    }
+    void finish() {
+        shared.reset();
+        domain.reset();
+    }
+};
+
+} // namespace
+} // namespace epoque::stress::model
+
+int main(int argc, char** argv) {
+    using namespace epoque::stress::model;
+    constexpr expectation caught = expectation::caught;
+    program tests("queue_model");
+    const auto all_ways = [&tests]<template <timing> class Suite>(test wanted) {
+        const std::string name = wanted.name;
+        for (const barrier_mode mode : {barrier_mode::axioms, barrier_mode::fallback}) {
+            wanted.mode = mode;
+            const std::string suffix = mode == barrier_mode::fallback ? "_fallback" : "";
+            wanted.name = name + suffix;
+            tests.add<Suite<timing::timed>>(wanted);
+            wanted.name = name + "_untimed" + suffix;
+            tests.add<Suite<timing::untimed>>(wanted);
+        }
+    };
+    all_ways.operator()<hand_off>({.name = "hand_off", .what = "one element; the consumer may give up at any moment"});
+    all_ways.operator()<segment_change>({.name = "segment_change", .what = "both sides move on to the next segment"});
+    all_ways.operator()<two_consumers>({.name = "two_consumers", .what = "consumers compete, and overtake the producer"});
+    all_ways.operator()<two_producers>({.name = "two_producers", .what = "producers compete at a segment's end"});
+    all_ways.operator()<everybody>({.name = "everybody", .what = "three threads push and pop; segments are freed"});
+    all_ways.operator()<closing>({.name = "closing", .what = "close against pushes and pops"});
+    all_ways.operator()<two_closers>({.name = "two_closers", .what = "two threads close, one pushes over a segment's end"});
+    all_ways.operator()<bulk>({.name = "bulk", .what = "push_range and try_pop_n over a segment's end"});
+    tests.add<owners>({.name = "owners", .what = "elements that own memory; the queue ends with some inside"});
+    tests.add<owners>({.name = "owners_fallback",
+                       .what = "elements that own memory; the queue ends with some inside",
+                       .mode = barrier_mode::fallback});
+    tests.add<hand_off<timing::untimed>>({.name = "hand_off_light_removed",
+                                          .what = "publication without its barrier",
+                                          .mode = barrier_mode::light_removed,
+                                          .expected = caught});
+    tests.add<hand_off<timing::timed>>({.name = "hand_off_heavy_removed",
+                                        .what = "giving up without its barrier",
+                                        .executions = 100'000,
+                                        .mode = barrier_mode::heavy_removed,
+                                        .expected = caught});
+    tests.add<everybody<timing::timed>>({.name = "everybody_heavy_refused",
+                                         .what = "the kernel begins to refuse membarrier",
+                                         .mode = barrier_mode::heavy_refused});
+    return tests.run(argc, argv);
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: BSL-1.0
+/// @file
+/// The stack under the model checker: reuse of nodes, elimination, pop_all and close.
+#include "env/model_lanes.hpp"
+
+#include "epoque/stack.hpp"
+
+namespace epoque::stress::model {
+namespace {
+
+using env = model_env;
+using tested = stack<std::uint64_t, env>;
+
+template <class Derived, int Threads, timing Timing>
+using stack_lanes = lanes<Derived, Threads, tested, container::stack, Timing>;
+
+template <timing Timing>
+struct push_and_pop : stack_lanes<push_and_pop<Timing>, 2, Timing> {
+    void body(unsigned thread) {
+        for (int i = 0; i < 3; ++i) {
+            if (thread == 0) {
+                this->lane(0).push();
+            } else {
+                this->lane(1).pop();
+            }
+        }
+    }
+};
+
+/// One thread looks at the top for long, the others pop it and push it again in the same memory.
+template <timing Timing>
+struct reuse : stack_lanes<reuse<Timing>, 3, Timing> {
+    void body(unsigned thread) {
+        this->lane(thread).push();
+        this->lane(thread).pop();
+        if (thread != 0) {
+            this->lane(thread).push();
+            this->lane(thread).pop();
+        }
+    }
+};
+
+/// Long enough for the grace period of a node to end while the first thread still looks at it.
+template <timing Timing>
+struct long_look : stack_lanes<long_look<Timing>, 2, Timing> {
+    void body(unsigned thread) {
+        if (thread == 0) {
+            this->lane(0).pop();
+            this->lane(0).pop();
+            return;
+        }
+        for (int i = 0; i < 6; ++i) {
+            this->lane(1).push();
+            this->lane(1).pop();
+        }
+    }
+};
+
+/// Failed CASes on both sides: offers and takers.
+template <timing Timing>
+struct elimination : stack_lanes<elimination<Timing>, 3, Timing> {
+    void body(unsigned thread) {
+        for (int i = 0; i < 3; ++i) {
+            if (thread == 2) {
+                this->lane(2).pop();
+            } else {
+                this->lane(thread).push();
+            }
+        }
+    }
+};
+
+template <timing Timing>
+struct popping_all : stack_lanes<popping_all<Timing>, 3, Timing> {
+    void body(unsigned thread) {
+        if (thread == 0) {
+            this->lane(0).push();
+            this->lane(0).push();
+            this->lane(0).pop();
+        } else if (thread == 1) {
+            this->lane(1).push_many(2);
+        } else {
+            this->lane(2).pop_all(1);
+            this->lane(2).pop_all(2);
+        }
+    }
+};
+
+template <timing Timing>
+struct closing : stack_lanes<closing<Timing>, 3, Timing> {
+    void body(unsigned thread) {
+        if (thread == 0) {
+            this->lane(0).push();
+            this->lane(0).push();
+        } else if (thread == 1) {
+            this->lane(1).push();
+            this->lane(1).close();
+            require(!this->lane(1).push(), "a push after close succeeded");
+        } else {
+            this->lane(2).pop();
+            this->lane(2).pop();
+            this->lane(2).pop();
+        }
+    }
+};
+
+} // namespace
+} // namespace epoque::stress::model
+
+int main(int argc, char** argv) {
+    using namespace epoque::stress::model;
+    program tests("stack_model");
+    const auto all_ways = [&tests]<template <timing> class Suite>(test wanted) {
+        const std::string name = wanted.name;
+        for (const barrier_mode mode : {barrier_mode::axioms, barrier_mode::fallback}) {
+            wanted.mode = mode;
+            const std::string suffix = mode == barrier_mode::fallback ? "_fallback" : "";
+            wanted.name = name + suffix;
+            tests.add<Suite<timing::timed>>(wanted);
+            wanted.name = name + "_untimed" + suffix;
+            tests.add<Suite<timing::untimed>>(wanted);
+        }
+    };
+    all_ways.operator()<push_and_pop>({.name = "push_and_pop", .what = "one pushes, one pops"});
+    all_ways.operator()<reuse>({.name = "reuse", .what = "nodes come back at the same address"});
+    all_ways.operator()<long_look>({.name = "long_look", .what = "nodes are freed and come back under a look at the top"});
+    all_ways.operator()<elimination>({.name = "elimination", .what = "pushes meet pops beside the stack"});
+    all_ways.operator()<popping_all>({.name = "popping_all", .what = "pop_all against pushes, push_range and pop"});
+    all_ways.operator()<closing>({.name = "closing", .what = "close against pushes, pops and offers"});
+    tests.add<long_look<timing::untimed>>({.name = "long_look_light_removed",
+                                       .what = "pins without their barrier: a node is freed under its reader",
+                                       .executions = 50'000,
+                                       .mode = barrier_mode::light_removed,
+                                       .expected = expectation::caught});
+    return tests.run(argc, argv);
+}

@@ -1,0 +1,1072 @@
+/* SPDX-License-Identifier: BSL-1.0
+ *
+ * Every function of the C interface, from C99, called into every status that docs/boundary.md gives it. Prints a matrix
+ * function x status and what could not be reached, and fails when a documented status was not reached or another one was
+ * answered. Also: errno is never touched, out-pointers are only written on success, each error says what it is about.
+ */
+#define _GNU_SOURCE /* RTLD_DEFAULT */
+#include "epoque.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* ---- the matrix ------------------------------------------------------------------------------------------------------ */
+
+enum { first_status = EPQ_INTERNAL, last_status = EPQ_BUSY, statuses = last_status - first_status + 1 };
+static const char* const status_names[statuses] = {"INTERNAL", "SYS",   "RIGHTS", "STATE",   "LIMIT",   "TYPE",
+                                                   "ABI",      "NOMEM", "ARG",    "KIND",    "STALE",   "OK",
+                                                   "FULL",     "EMPTY", "CLOSED", "TIMEOUT", "PARTIAL", "BUSY"};
+
+enum function {
+    f_init,
+    f_create,
+    f_close,
+    f_destroy,
+    f_try_send,
+    f_try_recv,
+    f_send_n,
+    f_recv_n,
+    f_stats,
+    f_watch, /* of the queue; the stack's follow */
+    f_stack = 9,
+    f_notifier_open = f_watch + f_stack + 1,
+    f_notifier_take,
+    f_domain_get_stats,
+    f_domain_barrier,
+    functions
+};
+static const char* const function_names[functions] = {
+    [f_init] = "epq_init",
+    [f_create] = "epq_queue_create",
+    [f_close] = "epq_queue_close",
+    [f_destroy] = "epq_queue_destroy",
+    [f_try_send] = "epq_queue_try_send",
+    [f_try_recv] = "epq_queue_try_recv",
+    [f_send_n] = "epq_queue_send_n",
+    [f_recv_n] = "epq_queue_recv_n",
+    [f_stats] = "epq_queue_stats",
+    [f_watch] = "epq_queue_watch",
+    [f_stack + f_create] = "epq_stack_create",
+    [f_stack + f_close] = "epq_stack_close",
+    [f_stack + f_destroy] = "epq_stack_destroy",
+    [f_stack + f_try_send] = "epq_stack_try_send",
+    [f_stack + f_try_recv] = "epq_stack_try_recv",
+    [f_stack + f_send_n] = "epq_stack_send_n",
+    [f_stack + f_recv_n] = "epq_stack_recv_n",
+    [f_stack + f_stats] = "epq_stack_stats",
+    [f_stack + f_watch] = "epq_stack_watch",
+    [f_notifier_open] = "epq_notifier_open",
+    [f_notifier_take] = "epq_notifier_take",
+    [f_domain_get_stats] = "epq_domain_get_stats",
+    [f_domain_barrier] = "epq_domain_barrier",
+};
+
+/* What docs/boundary.md says that each function answers. ARG, NOMEM and SYS are everybody's: a bad epq_error; a process
+ * or thread that has no memory, or no pthread key, for its first call. */
+#define BIT(status) (1u << ((status) - first_status))
+#define ALWAYS (BIT(EPQ_OK) | BIT(EPQ_ARG) | BIT(EPQ_NOMEM) | BIT(EPQ_SYS))
+#define MAKES (ALWAYS | BIT(EPQ_ABI) | BIT(EPQ_LIMIT))
+#define HANDLE (ALWAYS | BIT(EPQ_STALE) | BIT(EPQ_KIND))
+#define FLOW (HANDLE | BIT(EPQ_TYPE) | BIT(EPQ_CLOSED))
+static const unsigned documented[functions] = {
+    [f_init] = BIT(EPQ_OK) | BIT(EPQ_ARG) | BIT(EPQ_ABI),
+    [f_create] = MAKES,
+    [f_close] = HANDLE,
+    [f_destroy] = HANDLE,
+    [f_try_send] = FLOW,
+    [f_try_recv] = FLOW | BIT(EPQ_EMPTY),
+    [f_send_n] = FLOW | BIT(EPQ_PARTIAL),
+    [f_recv_n] = FLOW | BIT(EPQ_EMPTY) | BIT(EPQ_TIMEOUT),
+    [f_stats] = HANDLE,
+    [f_watch] = HANDLE,
+    [f_stack + f_create] = MAKES,
+    [f_stack + f_close] = HANDLE,
+    [f_stack + f_destroy] = HANDLE,
+    [f_stack + f_try_send] = FLOW,
+    [f_stack + f_try_recv] = FLOW | BIT(EPQ_EMPTY),
+    [f_stack + f_send_n] = FLOW, /* all or nothing: never PARTIAL */
+    [f_stack + f_recv_n] = FLOW | BIT(EPQ_EMPTY) | BIT(EPQ_TIMEOUT),
+    [f_stack + f_stats] = HANDLE,
+    [f_stack + f_watch] = HANDLE,
+    [f_notifier_open] = ALWAYS,
+    [f_notifier_take] = ALWAYS | BIT(EPQ_BUSY),
+    [f_domain_get_stats] = ALWAYS,
+    [f_domain_barrier] = ALWAYS,
+};
+
+/* What cannot be brought about here, and why. */
+static const unsigned out_of_reach = BIT(EPQ_LIMIT) | BIT(EPQ_INTERNAL);
+static const char* const why_out_of_reach =
+    "LIMIT needs 16,777,216 live objects (about 20 GiB); INTERNAL would be a defect.\n"
+    "FULL, STATE and RIGHTS belong to no function of this version.\n";
+
+static unsigned reached[functions];
+static int failures;
+
+static const char* name_of(int status) {
+    return status < first_status || status > last_status ? "?" : status_names[status - first_status];
+}
+
+static void complain(int line, const char* what) {
+    fprintf(stderr, "c_api_test.c:%d: %s\n", line, what);
+    ++failures;
+}
+
+static epq_error error; /* of the latest call */
+
+static void fresh_error(void) {
+    memset(&error, 0x5a, sizeof error);
+    error.size = sizeof error;
+    error.trace = 4711;
+    errno = 77;
+}
+
+static void check_error(int line, epq_status status, uint64_t handle) {
+    static const int untouched = 0x5a5a5a5a;
+    if (error.trace != 4711) {
+        complain(line, "error.trace was changed");
+    }
+    if (status >= 0) {
+        if (error.code != untouched) {
+            complain(line, "error was written although the status is no error");
+        }
+        return;
+    }
+    if (error.size != sizeof error) {
+        return; /* there was no room to say anything */
+    }
+    if (error.code != (int32_t)status || error.op == 0 || error.reserved != 0 || error.action == EPQ_ACTION_NONE) {
+        complain(line, "error does not describe the failure");
+    }
+    if (memchr(error.msg, 0, sizeof error.msg) == NULL || strlen(error.msg) < 20) {
+        complain(line, "error.msg does not end, or says nothing");
+    }
+    if (strlen(error.msg) == sizeof error.msg - 1) {
+        fprintf(stderr, "c_api_test.c:%d: the message was cut: %s\n", line, error.msg);
+        ++failures;
+    }
+    if (error.handle != handle) {
+        complain(line, "error.handle is not the handle that was passed");
+    }
+    if ((status == EPQ_SYS) != (error.sys_errno != 0)) {
+        complain(line, "error.sys_errno does not go with the status");
+    }
+}
+
+static void expect(int line, enum function f, epq_status wanted, epq_status got, uint64_t handle, const char* text) {
+    if (errno != 77) {
+        complain(line, "errno was touched");
+    }
+    if (got != wanted) {
+        fprintf(stderr, "c_api_test.c:%d: %s\n  answered %s (%s), not %s\n", line, text, name_of(got),
+                got < 0 && error.size == sizeof error ? error.msg : epq_strerror(got), name_of(wanted));
+        ++failures;
+        return;
+    }
+    check_error(line, got, handle);
+    reached[f] |= BIT(got);
+}
+
+/* EXPECT(function, status, handle, call): the call must answer the status. */
+#define EXPECT(f, wanted, handle, call)                                                                                \
+    do {                                                                                                               \
+        fresh_error();                                                                                                 \
+        expect(__LINE__, (f), (wanted), (call), (handle), #call);                                                      \
+    } while (0)
+
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            complain(__LINE__, "not so: " #condition);                                                                 \
+        }                                                                                                              \
+    } while (0)
+
+/* ---- both kinds behind one table ---------------------------------------------------------------------------------------- */
+
+struct kind {
+    enum function first; /* its create */
+    uint64_t number;
+    epq_status (*create)(const epq_options*, uint64_t*, epq_error*);
+    epq_status (*close)(uint64_t, epq_error*);
+    epq_status (*destroy)(uint64_t, epq_error*);
+    epq_status (*try_send)(uint64_t, const void*, size_t, epq_error*);
+    epq_status (*try_recv)(uint64_t, void*, size_t, epq_error*);
+    epq_status (*send_n)(uint64_t, const void*, size_t, size_t, size_t*, epq_error*);
+    epq_status (*recv_n)(uint64_t, void*, size_t, size_t, size_t*, int64_t, epq_error*);
+    epq_status (*stats)(uint64_t, epq_stats*, epq_error*);
+    epq_status (*watch)(uint64_t, epq_error*);
+};
+
+#define ADAPT(type)                                                                                                    \
+    static epq_##type type##_of(uint64_t bits) {                                                                       \
+        epq_##type handle;                                                                                             \
+        handle.bits = bits;                                                                                            \
+        return handle;                                                                                                 \
+    }                                                                                                                  \
+    static epq_status type##_create(const epq_options* options, uint64_t* out, epq_error* e) {                         \
+        epq_##type handle = type##_of(out == NULL ? 0 : *out);                                                         \
+        epq_status status = epq_##type##_create(options, out == NULL ? NULL : &handle, e);                             \
+        if (out != NULL) {                                                                                             \
+            *out = handle.bits;                                                                                        \
+        }                                                                                                              \
+        return status;                                                                                                 \
+    }                                                                                                                  \
+    static epq_status type##_close(uint64_t h, epq_error* e) {                                                         \
+        return epq_##type##_close(type##_of(h), e);                                                                    \
+    }                                                                                                                  \
+    static epq_status type##_destroy(uint64_t h, epq_error* e) {                                                       \
+        return epq_##type##_destroy(type##_of(h), e);                                                                  \
+    }                                                                                                                  \
+    static epq_status type##_try_send(uint64_t h, const void* from, size_t size, epq_error* e) {                       \
+        return epq_##type##_try_send(type##_of(h), from, size, e);                                                     \
+    }                                                                                                                  \
+    static epq_status type##_try_recv(uint64_t h, void* to, size_t size, epq_error* e) {                               \
+        return epq_##type##_try_recv(type##_of(h), to, size, e);                                                       \
+    }                                                                                                                  \
+    static epq_status type##_send_n(uint64_t h, const void* from, size_t size, size_t n, size_t* sent, epq_error* e) { \
+        return epq_##type##_send_n(type##_of(h), from, size, n, sent, e);                                              \
+    }                                                                                                                  \
+    static epq_status type##_recv_n(uint64_t h, void* to, size_t size, size_t n, size_t* got, int64_t ns,              \
+                                    epq_error* e) {                                                                    \
+        return epq_##type##_recv_n(type##_of(h), to, size, n, got, ns, e);                                             \
+    }                                                                                                                  \
+    static epq_status type##_stats(uint64_t h, epq_stats* out, epq_error* e) {                                         \
+        return epq_##type##_stats(type##_of(h), out, e);                                                               \
+    }                                                                                                                  \
+    static epq_status type##_watch(uint64_t h, epq_error* e) {                                                         \
+        return epq_##type##_watch(type##_of(h), e);                                                                    \
+    }
+
+ADAPT(queue)
+ADAPT(stack)
+
+static const struct kind kinds[2] = {
+    {f_create, EPQ_KIND_QUEUE, queue_create, queue_close, queue_destroy, queue_try_send, queue_try_recv, queue_send_n,
+     queue_recv_n, queue_stats, queue_watch},
+    {(enum function)(f_create + f_stack), EPQ_KIND_STACK, stack_create, stack_close, stack_destroy, stack_try_send,
+     stack_try_recv, stack_send_n, stack_recv_n, stack_stats, stack_watch}};
+
+/* The kind's number of a queue function. */
+static enum function of(const struct kind* k, enum function f) {
+    return (enum function)((int)k->first + (int)f - (int)f_create);
+}
+
+static epq_options good_options(void) {
+    epq_options options;
+    memset(&options, 0, sizeof options);
+    options.size = sizeof options;
+    options.element_size = sizeof(uint64_t);
+    options.type_id = 99;
+    strcpy(options.name, "orders");
+    return options;
+}
+
+static uint64_t make(const struct kind* k) {
+    const epq_options options = good_options();
+    uint64_t handle = 0;
+    EXPECT(of(k, f_create), EPQ_OK, 0, k->create(&options, &handle, &error));
+    return handle;
+}
+
+/* ---- memory that runs out: operator new of this program, written in C ---------------------------------------------------
+ * In C, because sanitizer runtimes bring an operator new of their own into each C++ program, which can't be replaced. */
+
+static int no_memory; /* every allocation fails; only changed while one thread allocates, as the next one */
+static long allocations_left = -1; /* so many succeed, then one fails; negative: none fails */
+
+static void* allocate(size_t bytes, size_t alignment) {
+    void* block = NULL;
+    const int fails = no_memory || (allocations_left >= 0 && allocations_left-- == 0);
+    if (!fails && posix_memalign(&block, alignment, bytes) == 0) {
+        return block;
+    }
+    union {
+        void* object;
+        void (*function)(void);
+    } throw_bad_alloc;
+    throw_bad_alloc.object = dlsym(RTLD_DEFAULT, "_ZSt17__throw_bad_allocv");
+    if (throw_bad_alloc.object == NULL) {
+        fprintf(stderr, "c_api_test: no std::__throw_bad_alloc in this C++ library\n");
+        abort();
+    }
+    throw_bad_alloc.function();
+    return NULL;
+}
+void* _Znwm(size_t bytes);
+void* _ZnwmSt11align_val_t(size_t bytes, size_t alignment);
+void _ZdlPv(void* block);
+void _ZdlPvm(void* block, size_t bytes);
+void _ZdlPvSt11align_val_t(void* block, size_t alignment);
+void _ZdlPvmSt11align_val_t(void* block, size_t bytes, size_t alignment);
+void* _Znwm(size_t bytes) {
+    return allocate(bytes, 16);
+}
+void* _ZnwmSt11align_val_t(size_t bytes, size_t alignment) {
+    return allocate(bytes, alignment);
+}
+void _ZdlPv(void* block) {
+    free(block);
+}
+void _ZdlPvm(void* block, size_t bytes) {
+    (void)bytes;
+    free(block);
+}
+void _ZdlPvSt11align_val_t(void* block, size_t alignment) {
+    (void)alignment;
+    free(block);
+}
+void _ZdlPvmSt11align_val_t(void* block, size_t bytes, size_t alignment) {
+    (void)bytes;
+    (void)alignment;
+    free(block);
+}
+
+/* Every function that touches the library, in a state in which it can only answer `wanted`. */
+static void all_answer(epq_status wanted) {
+    uint64_t element = 1;
+    uint64_t handles[2];
+    size_t count = 4242;
+    uint32_t more = 4242;
+    int32_t fd = 4242;
+    epq_domain_stats domain;
+    int i;
+    for (i = 0; i < 2; ++i) {
+        const struct kind* k = &kinds[i];
+        const uint64_t any = k->number << 56 | 1;
+        const epq_options options = good_options();
+        epq_stats stats;
+        uint64_t made = 4242;
+        memset(&stats, 0, sizeof stats);
+        stats.size = sizeof stats;
+        EXPECT(of(k, f_create), wanted, 0, k->create(&options, &made, &error));
+        EXPECT(of(k, f_close), wanted, any, k->close(any, &error));
+        EXPECT(of(k, f_destroy), wanted, any, k->destroy(any, &error));
+        EXPECT(of(k, f_try_send), wanted, any, k->try_send(any, &element, sizeof element, &error));
+        EXPECT(of(k, f_try_recv), wanted, any, k->try_recv(any, &element, sizeof element, &error));
+        EXPECT(of(k, f_send_n), wanted, any, k->send_n(any, &element, sizeof element, 1, &count, &error));
+        EXPECT(of(k, f_recv_n), wanted, any, k->recv_n(any, &element, sizeof element, 1, &count, -1, &error));
+        EXPECT(of(k, f_stats), wanted, any, k->stats(any, &stats, &error));
+        EXPECT(of(k, f_watch), wanted, any, k->watch(any, &error));
+        CHECK(made == 4242 && element == 1);
+    }
+    memset(&domain, 0, sizeof domain);
+    domain.size = sizeof domain;
+    EXPECT(f_notifier_open, wanted, 0, epq_notifier_open(&fd, &error));
+    EXPECT(f_notifier_take, wanted, 0, epq_notifier_take(handles, 2, &count, &more, &error));
+    EXPECT(f_domain_get_stats, wanted, 0, epq_domain_get_stats(&domain, &error));
+    EXPECT(f_domain_barrier, wanted, 0, epq_domain_barrier(&error));
+    CHECK(count == 4242 && more == 4242 && fd == 4242 && domain.epoch == 0);
+}
+
+/* Before the library's first use: the process has no pthread key left, then no memory. */
+static void test_first_use_may_fail(void) {
+    enum { most = 4096 };
+    static pthread_key_t keys[most];
+    int made = 0;
+    while (made < most && pthread_key_create(&keys[made], NULL) == 0) {
+        ++made;
+    }
+    all_answer(EPQ_SYS);
+    while (made > 0) {
+        pthread_key_delete(keys[--made]);
+    }
+    no_memory = 1;
+    all_answer(EPQ_NOMEM);
+    no_memory = 0;
+}
+
+/* ---- the library ---------------------------------------------------------------------------------------------------------- */
+
+static int asymmetric; /* the barrier mode of this run */
+
+static void test_init(void) {
+    struct {
+        epq_init_options options;
+        uint64_t newer;
+    } larger;
+    struct {
+        epq_init_reply reply;
+        uint64_t newer;
+    } larger_reply;
+    epq_init_options options;
+    epq_init_reply reply;
+    int status;
+
+    memset(&options, 0, sizeof options);
+    options.size = sizeof options;
+    options.abi_version = EPQ_ABI_VERSION;
+    memset(&reply, 0, sizeof reply);
+    reply.size = sizeof reply;
+    CHECK(epq_abi_version() == EPQ_ABI_VERSION);
+    EXPECT(f_init, EPQ_OK, 0, epq_init(&options, NULL, &error));
+    EXPECT(f_init, EPQ_OK, 0, epq_init(&options, NULL, NULL));
+    EXPECT(f_init, EPQ_OK, 0, epq_init(&options, &reply, &error));
+    CHECK(reply.abi_version == EPQ_ABI_VERSION && (reply.features & EPQ_FEATURE_EVENTFD) != 0);
+    asymmetric = (reply.features & EPQ_FEATURE_ASYMMETRIC_BARRIER) != 0;
+    options.incompat = EPQ_FEATURE_EVENTFD;
+    EXPECT(f_init, EPQ_OK, 0, epq_init(&options, &reply, &error));
+
+    EXPECT(f_init, EPQ_ARG, 0, epq_init(NULL, &reply, &error));
+    options.size = sizeof options - 1;
+    EXPECT(f_init, EPQ_ARG, 0, epq_init(&options, &reply, &error));
+    options.size = UINT32_MAX;
+    EXPECT(f_init, EPQ_ARG, 0, epq_init(&options, &reply, &error));
+    options.size = sizeof options;
+    reply.size = 0;
+    EXPECT(f_init, EPQ_ARG, 0, epq_init(&options, &reply, &error));
+
+    reply.size = sizeof reply;
+    reply.features = 4711;
+    options.abi_version = EPQ_ABI_VERSION + 1;
+    EXPECT(f_init, EPQ_ABI, 0, epq_init(&options, &reply, &error));
+    options.abi_version = EPQ_ABI_VERSION - 1000;
+    EXPECT(f_init, EPQ_ABI, 0, epq_init(&options, &reply, &error));
+    options.abi_version = EPQ_ABI_VERSION;
+    options.incompat = UINT64_C(1) << 63;
+    EXPECT(f_init, EPQ_ABI, 0, epq_init(&options, &reply, &error));
+    CHECK(reply.features == 4711);
+
+    memset(&larger, 0, sizeof larger);
+    larger.options.size = sizeof larger;
+    larger.options.abi_version = EPQ_ABI_VERSION;
+    memset(&larger_reply, 0xff, sizeof larger_reply);
+    larger_reply.reply.size = sizeof larger_reply;
+    EXPECT(f_init, EPQ_OK, 0, epq_init(&larger.options, &larger_reply.reply, &error));
+    CHECK(larger_reply.newer == 0 && larger_reply.reply.size == sizeof larger_reply);
+    larger.newer = 1;
+    EXPECT(f_init, EPQ_ABI, 0, epq_init(&larger.options, NULL, &error));
+
+    for (status = first_status; status <= last_status; ++status) {
+        CHECK(epq_strerror(status) != NULL && strlen(epq_strerror(status)) >= 4);
+    }
+    CHECK(epq_strerror(12345) != NULL && epq_strerror(INT32_MIN) != NULL);
+}
+
+/* ---- one kind --------------------------------------------------------------------------------------------------------------- */
+
+static void test_options(const struct kind* k) {
+    struct {
+        epq_options options;
+        uint64_t newer;
+    } larger;
+    epq_options options = good_options();
+    uint64_t out = 4242;
+    const enum function f = of(k, f_create);
+
+    EXPECT(f, EPQ_ARG, 0, k->create(NULL, &out, &error));
+    EXPECT(f, EPQ_ARG, 0, k->create(&options, NULL, &error));
+    options.size -= 1;
+    EXPECT(f, EPQ_ARG, 0, k->create(&options, &out, &error));
+    options.size = UINT32_MAX;
+    EXPECT(f, EPQ_ARG, 0, k->create(&options, &out, &error));
+    options = good_options();
+    options.element_size = 0;
+    EXPECT(f, EPQ_ARG, 0, k->create(&options, &out, &error));
+    options.element_size = EPQ_MAX_ELEMENT_SIZE + 1;
+    EXPECT(f, EPQ_ARG, 0, k->create(&options, &out, &error));
+    options = good_options();
+    options.flags = 1;
+    EXPECT(f, EPQ_ARG, 0, k->create(&options, &out, &error));
+    options = good_options();
+    options.reserved = 1;
+    EXPECT(f, EPQ_ARG, 0, k->create(&options, &out, &error));
+    options = good_options();
+    memset(options.name, 'x', sizeof options.name);
+    EXPECT(f, EPQ_ARG, 0, k->create(&options, &out, &error));
+    larger.options = good_options();
+    larger.options.size = sizeof larger;
+    larger.newer = 7;
+    EXPECT(f, EPQ_ABI, 0, k->create(&larger.options, &out, &error));
+    CHECK(out == 4242);
+    larger.newer = 0;
+    EXPECT(f, EPQ_OK, 0, k->create(&larger.options, &out, &error));
+    EXPECT(of(k, f_destroy), EPQ_OK, 0, k->destroy(out, NULL));
+
+    /* The limits, and a name that is as long as can be. */
+    options = good_options();
+    options.element_size = EPQ_MAX_ELEMENT_SIZE;
+    memset(options.name, 'x', sizeof options.name - 1);
+    EXPECT(f, EPQ_OK, 0, k->create(&options, &out, &error));
+    EXPECT(of(k, f_try_send), EPQ_TYPE, out, k->try_send(out, &out, EPQ_MAX_ELEMENT_SIZE - 1, &error));
+    EXPECT(of(k, f_destroy), EPQ_OK, 0, k->destroy(out, NULL));
+}
+
+static void test_flow(const struct kind* k) {
+    const uint64_t in[3] = {11, 12, 13};
+    const uint64_t handle = make(k);
+    uint64_t out[4] = {0, 0, 0, 4242};
+    uint64_t element = 5;
+    size_t count = 4242;
+
+    EXPECT(of(k, f_try_recv), EPQ_EMPTY, handle, k->try_recv(handle, &element, sizeof element, &error));
+    EXPECT(of(k, f_recv_n), EPQ_EMPTY, handle, k->recv_n(handle, out, sizeof *out, 4, &count, 0, &error));
+    EXPECT(of(k, f_recv_n), EPQ_TIMEOUT, handle, k->recv_n(handle, out, sizeof *out, 4, &count, 1000000, &error));
+    CHECK(element == 5 && count == 4242);
+
+    EXPECT(of(k, f_try_send), EPQ_OK, handle, k->try_send(handle, &element, sizeof element, &error));
+    EXPECT(of(k, f_try_recv), EPQ_OK, handle, k->try_recv(handle, &out[0], sizeof element, &error));
+    CHECK(out[0] == 5);
+    EXPECT(of(k, f_send_n), EPQ_OK, handle, k->send_n(handle, in, sizeof *in, 3, &count, &error));
+    CHECK(count == 3);
+    EXPECT(of(k, f_recv_n), EPQ_OK, handle, k->recv_n(handle, out, sizeof *out, 4, &count, -1, &error));
+    CHECK(count == 3 && out[1] == 12 && out[3] == 4242);
+    CHECK(k->number == EPQ_KIND_QUEUE ? out[0] == 11 && out[2] == 13 : out[0] == 13 && out[2] == 11);
+    EXPECT(of(k, f_send_n), EPQ_OK, handle, k->send_n(handle, NULL, sizeof *in, 0, &count, NULL));
+    CHECK(count == 0);
+
+    /* Wrong sizes, counts, pointers. */
+    count = 4242;
+    EXPECT(of(k, f_try_send), EPQ_TYPE, handle, k->try_send(handle, &element, 4, &error));
+    EXPECT(of(k, f_try_recv), EPQ_TYPE, handle, k->try_recv(handle, &element, 0, &error));
+    EXPECT(of(k, f_send_n), EPQ_TYPE, handle, k->send_n(handle, in, 16, 1, &count, &error));
+    EXPECT(of(k, f_recv_n), EPQ_TYPE, handle, k->recv_n(handle, out, 1, 4, &count, 0, &error));
+    EXPECT(of(k, f_recv_n), EPQ_TYPE, handle, k->recv_n(handle, out, 0, 4, &count, -1, &error));
+    EXPECT(of(k, f_try_send), EPQ_ARG, handle, k->try_send(handle, NULL, sizeof element, &error));
+    EXPECT(of(k, f_try_recv), EPQ_ARG, handle, k->try_recv(handle, NULL, sizeof element, &error));
+    EXPECT(of(k, f_send_n), EPQ_ARG, handle, k->send_n(handle, NULL, sizeof *in, 3, &count, &error));
+    EXPECT(of(k, f_send_n), EPQ_ARG, handle, k->send_n(handle, in, sizeof *in, 3, NULL, &error));
+    EXPECT(of(k, f_send_n), EPQ_ARG, handle, k->send_n(handle, in, sizeof *in, SIZE_MAX / 8, &count, &error));
+    EXPECT(of(k, f_recv_n), EPQ_ARG, handle, k->recv_n(handle, NULL, sizeof *out, 3, &count, -1, &error));
+    EXPECT(of(k, f_recv_n), EPQ_ARG, handle, k->recv_n(handle, out, sizeof *out, 3, NULL, -1, &error));
+    EXPECT(of(k, f_recv_n), EPQ_ARG, handle, k->recv_n(handle, out, sizeof *out, 0, &count, -1, &error));
+    EXPECT(of(k, f_recv_n), EPQ_ARG, handle, k->recv_n(handle, out, sizeof *out, SIZE_MAX / 8, &count, -1, &error));
+    CHECK(count == 4242 && element == 5);
+
+    /* Closed: drains, then says so; twice is fine. */
+    EXPECT(of(k, f_try_send), EPQ_OK, handle, k->try_send(handle, &element, sizeof element, NULL));
+    EXPECT(of(k, f_close), EPQ_OK, handle, k->close(handle, &error));
+    EXPECT(of(k, f_close), EPQ_OK, handle, k->close(handle, NULL));
+    EXPECT(of(k, f_try_send), EPQ_CLOSED, handle, k->try_send(handle, &element, sizeof element, &error));
+    EXPECT(of(k, f_send_n), EPQ_CLOSED, handle, k->send_n(handle, in, sizeof *in, 3, &count, &error));
+    EXPECT(of(k, f_recv_n), EPQ_OK, handle, k->recv_n(handle, out, sizeof *out, 4, &count, INT64_MAX, &error));
+    CHECK(count == 1 && out[0] == 5);
+    count = 4242;
+    EXPECT(of(k, f_try_recv), EPQ_CLOSED, handle, k->try_recv(handle, out, sizeof *out, &error));
+    EXPECT(of(k, f_recv_n), EPQ_CLOSED, handle, k->recv_n(handle, out, sizeof *out, 4, &count, INT64_MIN, &error));
+    CHECK(count == 4242);
+    EXPECT(of(k, f_destroy), EPQ_OK, handle, k->destroy(handle, &error));
+}
+
+static void test_stats(const struct kind* k) {
+    struct {
+        epq_stats stats;
+        uint64_t newer;
+    } larger;
+    const uint64_t in[3] = {1, 2, 3};
+    const uint64_t handle = make(k);
+    uint64_t element;
+    size_t count;
+    epq_stats stats;
+
+    memset(&stats, 0x5a, sizeof stats);
+    stats.size = sizeof stats;
+    (void)k->send_n(handle, in, sizeof *in, 3, &count, NULL);
+    (void)k->try_recv(handle, &element, sizeof element, NULL);
+    EXPECT(of(k, f_stats), EPQ_OK, handle, k->stats(handle, &stats, &error));
+    CHECK(stats.size == sizeof stats && stats.element_size == 8 && stats.type_id == 99 && stats.reserved == 0);
+    CHECK(stats.sends == 3 && stats.receives == 1 && stats.length == 2 && stats.waiters == 0 && stats.closed == 0);
+    CHECK(strcmp(stats.name, "orders") == 0);
+    (void)k->watch(handle, NULL);
+    (void)k->close(handle, NULL);
+    EXPECT(of(k, f_stats), EPQ_OK, handle, k->stats(handle, &stats, &error));
+    CHECK(stats.closed == 1 && stats.waiters == 0);
+    memset(&larger, 0xff, sizeof larger);
+    larger.stats.size = sizeof larger;
+    EXPECT(of(k, f_stats), EPQ_OK, handle, k->stats(handle, &larger.stats, &error));
+    CHECK(larger.newer == 0);
+    EXPECT(of(k, f_stats), EPQ_ARG, handle, k->stats(handle, NULL, &error));
+    stats.size = 8;
+    stats.sends = 4242;
+    EXPECT(of(k, f_stats), EPQ_ARG, handle, k->stats(handle, &stats, &error));
+    CHECK(stats.sends == 4242);
+    EXPECT(of(k, f_destroy), EPQ_OK, handle, k->destroy(handle, NULL));
+}
+
+/* Every function of `k` on a handle that must answer `wanted`. */
+static void all_refuse(const struct kind* k, uint64_t handle, epq_status wanted) {
+    uint64_t element = 4242;
+    size_t count = 4242;
+    epq_stats stats;
+    memset(&stats, 0, sizeof stats);
+    stats.size = sizeof stats;
+    EXPECT(of(k, f_close), wanted, handle, k->close(handle, &error));
+    EXPECT(of(k, f_destroy), wanted, handle, k->destroy(handle, &error));
+    EXPECT(of(k, f_try_send), wanted, handle, k->try_send(handle, &element, sizeof element, &error));
+    EXPECT(of(k, f_try_recv), wanted, handle, k->try_recv(handle, &element, sizeof element, &error));
+    EXPECT(of(k, f_send_n), wanted, handle, k->send_n(handle, &element, sizeof element, 1, &count, &error));
+    EXPECT(of(k, f_recv_n), wanted, handle, k->recv_n(handle, &element, sizeof element, 1, &count, -1, &error));
+    EXPECT(of(k, f_stats), wanted, handle, k->stats(handle, &stats, &error));
+    EXPECT(of(k, f_watch), wanted, handle, k->watch(handle, &error));
+    CHECK(element == 4242 && count == 4242 && stats.element_size == 0);
+}
+
+static void test_handles(const struct kind* k, const struct kind* other) {
+    const uint64_t live = make(k);
+    const uint64_t gone = make(k);
+    const uint64_t foreign = make(other);
+    const uint64_t mask = UINT64_C(0xffffffff);
+    EXPECT(of(k, f_destroy), EPQ_OK, gone, k->destroy(gone, &error));
+    all_refuse(k, foreign, EPQ_KIND);
+    CHECK(error.action == EPQ_ACTION_ESCALATE);
+    all_refuse(k, gone, EPQ_STALE);
+    CHECK(error.action == EPQ_ACTION_RELEASE);
+    all_refuse(k, 0, EPQ_STALE);
+    all_refuse(k, UINT64_MAX, EPQ_STALE);
+    all_refuse(k, live + 2, EPQ_STALE);                                     /* a later generation */
+    all_refuse(k, live - 2, EPQ_STALE);                                     /* an earlier one */
+    all_refuse(k, live - 1, EPQ_STALE);                                     /* an even one */
+    all_refuse(k, live ^ (UINT64_C(0x80) << 56), EPQ_STALE);                /* a kind that is none */
+    all_refuse(k, (live & ~(mask << 32)) | other->number << 56, EPQ_STALE); /* another kind than its slot's */
+    all_refuse(k, live | UINT64_C(0xffffff) << 32, EPQ_STALE);              /* an index out of range */
+    all_refuse(k, (live & mask) | k->number << 56 | UINT64_C(0x7fffff) << 32, EPQ_STALE);
+    EXPECT(of(other, f_destroy), EPQ_OK, foreign, other->destroy(foreign, &error));
+    EXPECT(of(k, f_destroy), EPQ_OK, live, k->destroy(live, &error));
+}
+
+/* An error struct whose size nobody set: nothing is done, nothing is written. */
+static void test_bad_error(const struct kind* k) {
+    static const uint32_t sizes[3] = {0, sizeof(epq_error) - 1, UINT32_MAX};
+    const uint64_t handle = make(k);
+    const epq_options options = good_options();
+    uint64_t element = 1;
+    size_t count;
+    epq_stats stats;
+    uint64_t out;
+    int i;
+    stats.size = sizeof stats;
+#define EXPECT_ARG(f, call)                                                                                            \
+    do {                                                                                                               \
+        fresh_error();                                                                                                 \
+        error.size = sizes[i];                                                                                         \
+        expect(__LINE__, (f), EPQ_ARG, (call), handle, #call);                                                         \
+        CHECK(error.code == 0x5a5a5a5a);                                                                               \
+    } while (0)
+    for (i = 0; i < 3; ++i) {
+        EXPECT_ARG(of(k, f_create), k->create(&options, &out, &error));
+        EXPECT_ARG(of(k, f_close), k->close(handle, &error));
+        EXPECT_ARG(of(k, f_destroy), k->destroy(handle, &error));
+        EXPECT_ARG(of(k, f_try_send), k->try_send(handle, &element, sizeof element, &error));
+        EXPECT_ARG(of(k, f_try_recv), k->try_recv(handle, &element, sizeof element, &error));
+        EXPECT_ARG(of(k, f_send_n), k->send_n(handle, &element, sizeof element, 1, &count, &error));
+        EXPECT_ARG(of(k, f_recv_n), k->recv_n(handle, &element, sizeof element, 1, &count, 0, &error));
+        EXPECT_ARG(of(k, f_stats), k->stats(handle, &stats, &error));
+        EXPECT_ARG(of(k, f_watch), k->watch(handle, &error));
+        EXPECT_ARG(f_domain_barrier, epq_domain_barrier(&error));
+    }
+#undef EXPECT_ARG
+    EXPECT(of(k, f_try_send), EPQ_OK, handle, k->try_send(handle, &element, sizeof element, &error)); /* still open */
+    EXPECT(of(k, f_destroy), EPQ_OK, handle, k->destroy(handle, &error));
+}
+
+/* No memory in the middle of the flow: nothing is lost, and what is there can be received. */
+static void test_no_memory(const struct kind* k) {
+    enum { most = 300000 };
+    static uint64_t many[most];
+    const epq_options options = good_options();
+    const uint64_t handle = make(k);
+    uint64_t out = 4242;
+    uint64_t sum = 0;
+    uint64_t wanted = 0;
+    size_t sent = 0;
+    size_t count = 4242;
+    epq_status status;
+    size_t i;
+    for (i = 0; i < most; ++i) {
+        many[i] = i + 1;
+    }
+    no_memory = 1;
+    EXPECT(of(k, f_create), EPQ_NOMEM, 0, k->create(&options, &out, &error));
+    CHECK(out == 4242 && error.action == EPQ_ACTION_RETRY);
+    fresh_error();
+    status = k->send_n(handle, many, sizeof *many, most, &count, &error);
+    if (k->number == EPQ_KIND_QUEUE) {
+        expect(__LINE__, of(k, f_send_n), EPQ_PARTIAL, status, handle, "send_n of many");
+        CHECK(count > 0 && count < most);
+        sent = count;
+    } else {
+        expect(__LINE__, of(k, f_send_n), EPQ_NOMEM, status, handle, "send_n of many"); /* all or nothing */
+        CHECK(count == 4242);
+    }
+    for (;;) { /* what the pool still has */
+        fresh_error();
+        status = k->try_send(handle, &many[sent], sizeof *many, &error);
+        if (status != EPQ_OK) {
+            break;
+        }
+        ++sent;
+    }
+    expect(__LINE__, of(k, f_try_send), EPQ_NOMEM, status, handle, "try_send");
+    count = 4242;
+    EXPECT(of(k, f_send_n), EPQ_NOMEM, handle, k->send_n(handle, many, sizeof *many, 1, &count, &error));
+    CHECK(count == 4242);
+    no_memory = 0;
+    while (k->try_recv(handle, &out, sizeof out, NULL) == EPQ_OK) {
+        sum += out;
+    }
+    for (i = 0; i < sent; ++i) {
+        wanted += many[i];
+    }
+    CHECK(sum == wanted);
+    EXPECT(of(k, f_try_send), EPQ_OK, handle, k->try_send(handle, &out, sizeof out, &error));
+    EXPECT(of(k, f_destroy), EPQ_OK, handle, k->destroy(handle, &error));
+}
+
+/* A thread's life with every function in it, in which the allocation number `fail_at` fails. Whatever a call says was
+ * sent is received once, in order; whatever failed changed nothing and succeeds when it is repeated. */
+struct scenario {
+    const struct kind* kind;
+    long fail_at;
+    int failed; /* out: how many calls said NOMEM or PARTIAL */
+};
+
+struct large {
+    uint64_t number;
+    unsigned char rest[248]; /* so that a segment of the queue has few cells */
+};
+
+static epq_status note(struct scenario* s, epq_status status, epq_status wanted, enum function f) {
+    if (status == EPQ_NOMEM) {
+        ++s->failed;
+    } else {
+        expect(__LINE__, of(s->kind, f), wanted, status, error.handle, "a call of the scenario");
+    }
+    return status;
+}
+
+static void* run_scenario(void* argument) {
+    enum { batch = 60, rounds = 5, all = batch * rounds };
+    static struct large in[batch];
+    static struct large out[all + 1];
+    struct scenario* s = argument;
+    const struct kind* k = s->kind;
+    const size_t size = sizeof(struct large);
+    epq_options options = good_options();
+    uint64_t handle = 0;
+    uint64_t next = 0; /* the first that was not sent */
+    size_t received = 0;
+    size_t i;
+#define DO(f, wanted, call)                                                                                            \
+    do {                                                                                                               \
+        fresh_error();                                                                                                 \
+    } while (note(s, (call), (wanted), (f)) == EPQ_NOMEM)
+
+    options.element_size = (uint32_t)size;
+    allocations_left = s->fail_at;
+    DO(f_create, EPQ_OK, k->create(&options, &handle, &error));
+    while (next < all) {
+        const size_t count = batch - next % batch;
+        size_t sent = 0;
+        epq_status status;
+        for (i = 0; i < count; ++i) {
+            in[i].number = next + i;
+        }
+        fresh_error();
+        status = k->send_n(handle, in, size, count, &sent, &error);
+        CHECK(status == EPQ_OK || status == EPQ_PARTIAL || status == EPQ_NOMEM);
+        CHECK((status == EPQ_OK) == (sent == count) && (status == EPQ_NOMEM) == (sent == 0));
+        s->failed += status != EPQ_OK;
+        next += sent;
+    }
+    in[0].number = next;
+    DO(f_try_send, EPQ_OK, k->try_send(handle, in, size, &error));
+    DO(f_close, EPQ_OK, k->close(handle, &error));
+    for (;;) {
+        size_t got = 0;
+        const epq_status status = k->recv_n(handle, out + received, size, all + 2, &got, -1, NULL);
+        if (status == EPQ_CLOSED) {
+            break;
+        }
+        CHECK(status == EPQ_OK && got > 0 && received + got <= all + 1);
+        received += got;
+    }
+    CHECK(received == all + 1);
+    for (i = 0; i < received; ++i) {
+        if (out[i].number != (k->number == EPQ_KIND_QUEUE ? i : all - i)) {
+            complain(__LINE__, "an element was lost, doubled or out of order");
+            break;
+        }
+    }
+    DO(f_destroy, EPQ_OK, k->destroy(handle, &error));
+    allocations_left = -1;
+#undef DO
+    return NULL;
+}
+
+static void test_every_allocation_may_fail(const struct kind* k) {
+    struct scenario s;
+    uint32_t size;
+    long count = 0;
+    s.kind = k;
+    /* The library pools blocks of up to 32 sizes; when these are used up, every block is an allocation. */
+    for (size = 3000; size < 3000 + 40 * 16; size += 16) {
+        epq_options options = good_options();
+        uint64_t handle = 0;
+        options.element_size = size;
+        EXPECT(of(k, f_create), EPQ_OK, 0, k->create(&options, &handle, &error));
+        EXPECT(of(k, f_destroy), EPQ_OK, handle, k->destroy(handle, &error));
+    }
+    for (s.fail_at = 0;; ++s.fail_at) {
+        pthread_t thread;
+        s.failed = 0;
+        CHECK(pthread_create(&thread, NULL, run_scenario, &s) == 0);
+        CHECK(pthread_join(thread, NULL) == 0);
+        if (s.failed == 0) {
+            break;
+        }
+        ++count;
+    }
+    printf("%s to _destroy: each of %ld allocations has failed once, and nothing was lost\n", function_names[k->first],
+           count);
+    CHECK(count > 5); /* a thread's record, the object, its waiting cell, its first block, further blocks */
+}
+
+/* ---- notifier ----------------------------------------------------------------------------------------------------------------- */
+
+static void test_no_descriptors(void) {
+    struct rlimit before;
+    struct rlimit none;
+    const uint64_t queue = make(&kinds[0]);
+    const uint64_t stack = make(&kinds[1]);
+    int32_t fd = 4242;
+    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    none = before;
+    none.rlim_cur = 0;
+    CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    EXPECT(f_notifier_open, EPQ_SYS, 0, epq_notifier_open(&fd, &error));
+    CHECK(error.sys_errno == EMFILE && fd == 4242);
+    EXPECT(f_watch, EPQ_SYS, queue, queue_watch(queue, &error));
+    EXPECT(of(&kinds[1], f_watch), EPQ_SYS, stack, stack_watch(stack, &error));
+    CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    EXPECT(f_destroy, EPQ_OK, queue, queue_destroy(queue, NULL));
+    EXPECT(of(&kinds[1], f_destroy), EPQ_OK, stack, stack_destroy(stack, NULL));
+}
+
+static int readable(int32_t fd) {
+    uint64_t value;
+    const ssize_t got = read(fd, &value, sizeof value);
+    return got == (ssize_t)sizeof value;
+}
+
+static void test_notifier(const struct kind* k) {
+    const uint64_t first = make(k);
+    const uint64_t second = make(k);
+    const uint64_t third = make(k);
+    uint64_t handles[3] = {0, 0, 0};
+    uint64_t element = 1;
+    size_t taken = 4242;
+    uint32_t more = 4242;
+    int32_t fd = -1;
+    int32_t again = -1;
+
+    EXPECT(f_notifier_open, EPQ_OK, 0, epq_notifier_open(&fd, &error));
+    EXPECT(f_notifier_open, EPQ_OK, 0, epq_notifier_open(&again, NULL));
+    CHECK(fd >= 0 && fd == again);
+    EXPECT(f_notifier_open, EPQ_ARG, 0, epq_notifier_open(NULL, &error));
+    EXPECT(f_notifier_take, EPQ_ARG, 0, epq_notifier_take(NULL, 3, &taken, &more, &error));
+    EXPECT(f_notifier_take, EPQ_ARG, 0, epq_notifier_take(handles, 0, &taken, &more, &error));
+    EXPECT(f_notifier_take, EPQ_ARG, 0, epq_notifier_take(handles, 3, NULL, &more, &error));
+    EXPECT(f_notifier_take, EPQ_ARG, 0, epq_notifier_take(handles, 3, &taken, NULL, &error));
+    CHECK(taken == 4242 && more == 4242);
+    while (taken != 0) { /* what earlier tests have left */
+        EXPECT(f_notifier_take, EPQ_OK, 0, epq_notifier_take(handles, 3, &taken, &more, &error));
+    }
+    CHECK(more == 0);
+
+    (void)readable(fd);
+    (void)k->try_send(first, &element, sizeof element, NULL);
+    CHECK(!readable(fd)); /* not armed */
+    EXPECT(of(k, f_watch), EPQ_OK, first, k->watch(first, &error));
+    EXPECT(of(k, f_watch), EPQ_OK, first, k->watch(first, NULL));
+    EXPECT(of(k, f_watch), EPQ_OK, second, k->watch(second, &error));
+    EXPECT(of(k, f_watch), EPQ_OK, third, k->watch(third, &error));
+    CHECK(!readable(fd)); /* armed, and nothing has happened since */
+    (void)k->try_send(first, &element, sizeof element, NULL);
+    CHECK(readable(fd));
+    (void)k->close(second, NULL);
+    (void)k->destroy(third, NULL);
+    (void)k->try_send(first, &element, sizeof element, NULL); /* disarmed by the first */
+    EXPECT(f_notifier_take, EPQ_OK, 0, epq_notifier_take(handles, 2, &taken, &more, &error));
+    CHECK(taken == 2 && more == 1 && handles[0] == first && handles[1] == second);
+    EXPECT(f_notifier_take, EPQ_OK, 0, epq_notifier_take(handles, 2, &taken, &more, &error));
+    CHECK(taken == 1 && more == 0 && handles[0] == third);
+    CHECK(readable(fd) && !readable(fd));
+    EXPECT(of(k, f_destroy), EPQ_OK, first, k->destroy(first, NULL));
+    EXPECT(of(k, f_destroy), EPQ_OK, second, k->destroy(second, NULL));
+}
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static int done_taking; /* under the mutex */
+
+static int is_done(void) {
+    int done;
+    pthread_mutex_lock(&mutex);
+    done = done_taking;
+    pthread_mutex_unlock(&mutex);
+    return done;
+}
+
+static void* take_always(void* unused) {
+    uint64_t handles[1];
+    size_t taken;
+    uint32_t more;
+    while (!is_done()) {
+        int i;
+        for (i = 0; i < 1000; ++i) {
+            (void)epq_notifier_take(handles, 1, &taken, &more, NULL);
+        }
+    }
+    return unused;
+}
+
+static void test_takers_exclude_each_other(void) {
+    pthread_t thread;
+    uint64_t handles[1];
+    size_t taken = 4242;
+    uint32_t more = 4242;
+    epq_status status = EPQ_OK;
+    CHECK(pthread_create(&thread, NULL, take_always, NULL) == 0);
+    while (status == EPQ_OK) {
+        taken = 4242;
+        fresh_error();
+        status = epq_notifier_take(handles, 1, &taken, &more, &error);
+    }
+    expect(__LINE__, f_notifier_take, EPQ_BUSY, status, 0, "epq_notifier_take while another thread is in it");
+    CHECK(taken == 4242);
+    pthread_mutex_lock(&mutex);
+    done_taking = 1;
+    pthread_mutex_unlock(&mutex);
+    CHECK(pthread_join(thread, NULL) == 0);
+}
+
+/* ---- domain --------------------------------------------------------------------------------------------------------------------- */
+
+static void test_domain(void) {
+    epq_domain_stats stats;
+    uint64_t live;
+    uint64_t handle;
+    memset(&stats, 0x5a, sizeof stats);
+    stats.size = sizeof stats;
+    EXPECT(f_domain_get_stats, EPQ_OK, 0, epq_domain_get_stats(&stats, &error));
+    CHECK(stats.size == sizeof stats && (int)stats.asymmetric == asymmetric && stats.epoch > 0 && stats.threads >= 1);
+    live = stats.live_objects;
+    handle = make(&kinds[0]);
+    (void)epq_domain_get_stats(&stats, NULL);
+    CHECK(stats.live_objects == live + 1);
+    (void)queue_destroy(handle, NULL);
+    EXPECT(f_domain_barrier, EPQ_OK, 0, epq_domain_barrier(&error));
+    (void)epq_domain_get_stats(&stats, NULL);
+    CHECK(stats.live_objects == live && stats.pending_objects == 0 && stats.pending_bytes == 0);
+    EXPECT(f_domain_get_stats, EPQ_ARG, 0, epq_domain_get_stats(NULL, &error));
+    stats.size = 0;
+    EXPECT(f_domain_get_stats, EPQ_ARG, 0, epq_domain_get_stats(&stats, &error));
+}
+
+/* The last one: from here on this thread's kernel refuses membarrier, as a sandbox that closes after start-up may. */
+static void* test_refused_barriers(void* handles) {
+    struct sock_filter refuse[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {sizeof refuse / sizeof *refuse, refuse};
+    const uint64_t* both = handles;
+    int i;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
+        printf("no seccomp here: how it goes on when the kernel begins to refuse membarrier was not tried\n");
+        return NULL;
+    }
+    for (i = 0; i < 2; ++i) {
+        const struct kind* k = &kinds[i];
+        uint64_t element = 1;
+        size_t count;
+        EXPECT(of(k, f_watch), asymmetric ? EPQ_SYS : EPQ_OK, both[i], k->watch(both[i], &error));
+        EXPECT(of(k, f_recv_n), EPQ_TIMEOUT, both[i], k->recv_n(both[i], &element, 8, 1, &count, 3000000, &error));
+        EXPECT(of(k, f_try_send), EPQ_OK, both[i], k->try_send(both[i], &element, 8, &error));
+        EXPECT(of(k, f_recv_n), EPQ_OK, both[i], k->recv_n(both[i], &element, 8, 1, &count, -1, &error));
+        EXPECT(of(k, f_destroy), EPQ_OK, both[i], k->destroy(both[i], &error));
+    }
+    EXPECT(f_domain_barrier, asymmetric ? EPQ_SYS : EPQ_OK, 0, epq_domain_barrier(&error));
+    return NULL;
+}
+
+/* ---- verdict ---------------------------------------------------------------------------------------------------------------------- */
+
+static void print_matrix(void) {
+    int f;
+    int s;
+    printf("\n%-22s", "");
+    for (s = statuses - 1; s >= 0; --s) {
+        printf(" %-8s", status_names[s]);
+    }
+    printf("\n");
+    for (f = 0; f < functions; ++f) {
+        printf("%-22s", function_names[f]);
+        for (s = statuses - 1; s >= 0; --s) {
+            const unsigned bit = 1u << s;
+            const char* cell = ".";
+            if ((reached[f] & bit) != 0) {
+                cell = "reached";
+            } else if ((documented[f] & out_of_reach & bit) != 0) {
+                cell = "-";
+            } else if ((documented[f] & bit) != 0) {
+                cell = "MISSING";
+            }
+            if ((reached[f] & ~documented[f] & bit) != 0) {
+                cell = "NEW";
+            }
+            if (strcmp(cell, "MISSING") == 0 || strcmp(cell, "NEW") == 0) {
+                ++failures;
+            }
+            printf(" %-8s", cell);
+        }
+        printf("\n");
+    }
+    printf("reached: answered in this run; -: documented, out of reach; .: not an answer of this function\n%s",
+           why_out_of_reach);
+}
+
+int main(void) {
+    pthread_t thread;
+    uint64_t both[2];
+    int i;
+    test_first_use_may_fail();
+    test_init();
+    test_no_descriptors();
+    for (i = 0; i < 2; ++i) {
+        test_options(&kinds[i]);
+        test_flow(&kinds[i]);
+        test_handles(&kinds[i], &kinds[1 - i]);
+        test_bad_error(&kinds[i]);
+        test_no_memory(&kinds[i]);
+        test_notifier(&kinds[i]);
+        test_stats(&kinds[i]);
+    }
+    test_takers_exclude_each_other();
+    test_domain();
+    for (i = 0; i < 2; ++i) {
+        test_every_allocation_may_fail(&kinds[i]);
+    }
+    both[0] = make(&kinds[0]);
+    both[1] = make(&kinds[1]);
+    CHECK(pthread_create(&thread, NULL, test_refused_barriers, both) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    print_matrix();
+    if (failures != 0) {
+        fprintf(stderr, "c_api_test: %d failures\n", failures);
+        return 1;
+    }
+    printf("c_api_test: every documented status was answered (barriers: %s)\n", asymmetric ? "asymmetric" : "fallback");
+    return 0;
+}
