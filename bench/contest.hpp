@@ -5,13 +5,17 @@
 /// broken instead of fast.
 ///
 /// A contestant has:  bool push(std::uint64_t);  bool pop(std::uint64_t&);  static constexpr bool is_fifo.
+/// For bulk also:     push_n(const std::uint64_t*, n) of all;  std::size_t pop_n(std::uint64_t*, n) of up to n.
 #pragma once
+
+#include "epoque/base/env.hpp"
 
 #include <benchmark/benchmark.h>
 
 #include <atomic>
 #include <barrier>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <thread>
@@ -21,12 +25,18 @@
 
 namespace epoque::bench {
 
+/// Peers that were not installed when this was compiled: the report names them.
+inline std::vector<std::string>& absent_peers() {
+    static std::vector<std::string> names;
+    return names;
+}
+
 /// What every contestant does when an operation could not be done: a brief pause, then the processor to somebody else.
 class back_off {
   public:
     void operator()() noexcept {
         if (++failures_ < 16) {
-            __builtin_ia32_pause();
+            std_env::pause();
         } else {
             ::sched_yield();
             failures_ = 0;
@@ -71,11 +81,11 @@ void pair(benchmark::State& state) {
     state.SetItemsProcessed(state.iterations());
 }
 
-/// `producers` threads push, `consumers` threads pop, `elements` in all; the time from the start of all to the end of all.
-template <class Contestant>
+/// `producers` threads push, `consumers` threads pop, `Batch` at a time; the time from the start of all to the end of all.
+template <class Contestant, std::size_t Batch = 1>
 void flow(benchmark::State& state, unsigned producers, unsigned consumers) {
     constexpr std::uint64_t elements = 400'000;
-    const std::uint64_t each = elements / producers;
+    const std::uint64_t each = elements / producers / Batch * Batch;
     bool intact = true;
     for (auto _ : state) {
         Contestant contestant;
@@ -88,9 +98,17 @@ void flow(benchmark::State& state, unsigned producers, unsigned consumers) {
             threads.emplace_back([&, producer] {
                 start.arrive_and_wait();
                 back_off wait;
-                for (std::uint64_t i = 1; i <= each; ++i) {
-                    while (!contestant.push(producer << 32 | i)) {
-                        wait();
+                for (std::uint64_t i = 1; i <= each; i += Batch) {
+                    if constexpr (Batch == 1) {
+                        while (!contestant.push(producer << 32 | i)) {
+                            wait();
+                        }
+                    } else {
+                        std::uint64_t batch[Batch];
+                        for (std::uint64_t at = 0; at < Batch; ++at) {
+                            batch[at] = producer << 32 | (i + at);
+                        }
+                        contestant.push_n(batch, Batch);
                     }
                 }
             });
@@ -102,8 +120,15 @@ void flow(benchmark::State& state, unsigned producers, unsigned consumers) {
                 std::uint64_t own_count = 0;
                 start.arrive_and_wait();
                 back_off wait;
-                for (std::uint64_t element = 0;;) {
-                    if (contestant.pop(element)) {
+                for (std::uint64_t batch[Batch];;) {
+                    std::size_t taken = 0;
+                    if constexpr (Batch == 1) {
+                        taken = contestant.pop(batch[0]) ? 1 : 0;
+                    } else {
+                        taken = contestant.pop_n(batch, Batch);
+                    }
+                    for (std::size_t at = 0; at < taken; ++at) {
+                        const std::uint64_t element = batch[at];
                         const std::uint64_t producer = element >> 32;
                         const std::uint64_t sequence = element & 0xffffffffU;
                         if (producer >= producers || (Contestant::is_fifo && sequence <= last[producer])) {
@@ -112,8 +137,9 @@ void flow(benchmark::State& state, unsigned producers, unsigned consumers) {
                             last[producer] = sequence;
                         }
                         own_sum += element;
-                        ++own_count;
-                    } else {
+                    }
+                    own_count += taken;
+                    if (taken == 0) {
                         // Published now and then, so that consumers see the end without a shared counter on each element.
                         if (left.fetch_sub(own_count, std::memory_order_relaxed) == own_count) {
                             break;
@@ -183,6 +209,18 @@ void pairs(benchmark::State& state, unsigned threads_wanted) {
         state.SkipWithError("broken: elements were lost or doubled");
     }
     state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(each * threads_wanted));
+}
+
+/// Registers the bulk scenarios of a queue for one contestant.
+template <class Contestant>
+void enter_bulk(const std::string& home, const std::string& name) {
+    for (const unsigned threads : {1U, 2U, 4U}) {
+        const std::string scenario = std::to_string(threads) + "P" + std::to_string(threads) + "C, 32 at once";
+        benchmark::RegisterBenchmark((home + "/" + scenario + "/" + name).c_str(),
+                                     [=](benchmark::State& state) { flow<Contestant, 32>(state, threads, threads); })
+            ->UseManualTime()
+            ->Unit(benchmark::kMillisecond);
+    }
 }
 
 /// Registers the scenarios of a container for one contestant, as `<home>/<scenario>/<name>`.

@@ -3,6 +3,8 @@
 // epoque-bench: Google Benchmark with the contestants of a scenario interleaved at random, nine repetitions unless told
 // otherwise, and at the end one table: for each scenario the median time of epoque, and of each peer as a ratio to it.
 // All options are Google Benchmark's (--benchmark_filter=queue, --benchmark_out=FILE --benchmark_out_format=json).
+#include "contest.hpp"
+
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -52,6 +54,9 @@ class table_reporter : public benchmark::ConsoleReporter {
         }
         std::printf("ns: for one element, or one operation. ratio: time of the contestant / time of epoque; above 1, "
                     "epoque is faster.\n");
+        for (const std::string& peer : epoque::bench::absent_peers()) {
+            std::printf("not measured, %s\n", peer.c_str());
+        }
     }
 
   private:

@@ -7,6 +7,9 @@
 
 #include <boost/lockfree/queue.hpp>
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <mutex>
 
@@ -29,6 +32,8 @@ struct ours {
         value = *popped;
         return true;
     }
+    void push_n(const std::uint64_t* values, std::size_t count) { queue_.push_range(values, values + count); }
+    std::size_t pop_n(std::uint64_t* values, std::size_t count) { return queue_.try_pop_n(values, count); }
     queue<std::uint64_t> queue_;
 };
 
@@ -55,6 +60,17 @@ struct mutex_deque {
         queue_.pop_front();
         return true;
     }
+    void push_n(const std::uint64_t* values, std::size_t count) {
+        const std::lock_guard lock(mutex_);
+        queue_.insert(queue_.end(), values, values + count);
+    }
+    std::size_t pop_n(std::uint64_t* values, std::size_t count) {
+        const std::lock_guard lock(mutex_);
+        const std::size_t taken = std::min(count, queue_.size());
+        std::copy_n(queue_.begin(), taken, values);
+        queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(taken));
+        return taken;
+    }
     std::mutex mutex_;
     std::deque<std::uint64_t> queue_;
 };
@@ -64,6 +80,8 @@ struct moodycamel_queue {
     static constexpr bool is_fifo = true; // per producer, which is what is checked
     bool push(std::uint64_t value) { return queue_.enqueue(value); }
     bool pop(std::uint64_t& value) { return queue_.try_dequeue(value); }
+    void push_n(const std::uint64_t* values, std::size_t count) { queue_.enqueue_bulk(values, count); }
+    std::size_t pop_n(std::uint64_t* values, std::size_t count) { return queue_.try_dequeue_bulk(values, count); }
     moodycamel::ConcurrentQueue<std::uint64_t> queue_;
 };
 #endif
@@ -72,8 +90,13 @@ struct moodycamel_queue {
     enter<ours>("queue", "epoque");
     enter<boost_lockfree>("queue", "boost::lockfree");
     enter<mutex_deque>("queue", "mutex + deque");
+    enter_bulk<ours>("queue", "epoque");
+    enter_bulk<mutex_deque>("queue", "mutex + deque");
 #ifdef EPOQUE_BENCH_MOODYCAMEL
     enter<moodycamel_queue>("queue", "moodycamel");
+    enter_bulk<moodycamel_queue>("queue", "moodycamel");
+#else
+    absent_peers().emplace_back("queue: moodycamel (install libconcurrentqueue-dev and configure again)");
 #endif
     return true;
 }();

@@ -87,13 +87,14 @@ class domain_program {
     struct life {
         domain_program& owner;
         state now = state::live;
-        std::uint64_t my_guard = 0;      // the outermost guards that lived when it was retired, by number; 0: none
+        std::uint64_t my_guard = 0; // the outermost guards that lived when it was retired, by number; 0: none
         std::uint64_t sleepers_guard = 0;
-        bool has_child = false;          // its deleter retires another one
+        bool has_child = false; // its deleter retires another one
 
         void freed() {
             check(now == state::retired, "an object is freed once, and after it was retired");
-            check(my_guard == 0 || my_guard != owner.my_guard_, "nothing is freed under a guard of before its retirement");
+            check(my_guard == 0 || my_guard != owner.my_guard_,
+                  "nothing is freed under a guard of before its retirement");
             check(sleepers_guard == 0 || sleepers_guard != owner.sleepers_guard_,
                   "nothing is freed under another thread's guard of before its retirement");
             now = state::freed;

@@ -103,7 +103,8 @@ template <>
 struct zoo<wide> {
     static wide make(std::uint64_t number) noexcept { return wide(number); }
     static std::uint64_t number(const wide& element) noexcept {
-        check(reinterpret_cast<std::uintptr_t>(&element) % alignof(wide) == 0, "an element is aligned as its type asks");
+        check(reinterpret_cast<std::uintptr_t>(&element) % alignof(wide) == 0,
+              "an element is aligned as its type asks");
         check(element.tail == ~element.number(), "an element arrives whole");
         return element.number();
     }

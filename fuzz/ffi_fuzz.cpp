@@ -81,9 +81,8 @@ constexpr functions kinds[] = {
      [](std::uint64_t bits, const void* elements, std::size_t size, std::size_t count, std::size_t* sent,
         epq_error* error) { return epq_queue_send_n({bits}, elements, size, count, sent, error); },
      [](std::uint64_t bits, void* elements, std::size_t size, std::size_t capacity, std::size_t* received,
-        std::int64_t timeout, epq_error* error) {
-         return epq_queue_recv_n({bits}, elements, size, capacity, received, timeout, error);
-     },
+        std::int64_t timeout,
+        epq_error* error) { return epq_queue_recv_n({bits}, elements, size, capacity, received, timeout, error); },
      [](std::uint64_t bits, epq_stats* out, epq_error* error) { return epq_queue_stats({bits}, out, error); },
      [](std::uint64_t bits, epq_error* error) { return epq_queue_watch({bits}, error); }},
     {EPQ_KIND_STACK, false,
@@ -106,9 +105,8 @@ constexpr functions kinds[] = {
      [](std::uint64_t bits, const void* elements, std::size_t size, std::size_t count, std::size_t* sent,
         epq_error* error) { return epq_stack_send_n({bits}, elements, size, count, sent, error); },
      [](std::uint64_t bits, void* elements, std::size_t size, std::size_t capacity, std::size_t* received,
-        std::int64_t timeout, epq_error* error) {
-         return epq_stack_recv_n({bits}, elements, size, capacity, received, timeout, error);
-     },
+        std::int64_t timeout,
+        epq_error* error) { return epq_stack_recv_n({bits}, elements, size, capacity, received, timeout, error); },
      [](std::uint64_t bits, epq_stats* out, epq_error* error) { return epq_stack_stats({bits}, out, error); },
      [](std::uint64_t bits, epq_error* error) { return epq_stack_watch({bits}, error); }},
 };
@@ -159,9 +157,9 @@ class ffi_program {
             step();
         }
         while (!live_.empty()) {
-            auto& [handle, object] = *live_.begin();
-            check(kinds[object.kind - 1].destroy(handle, nullptr) == EPQ_OK, "a live handle can be destroyed");
-            announce(handle, object);
+            auto& [handle, left] = *live_.begin();
+            check(kinds[left.kind - 1].destroy(handle, nullptr) == EPQ_OK, "a live handle can be destroyed");
+            announce(handle, left);
             dead_.push_back(handle);
             live_.erase(live_.begin());
         }
@@ -481,7 +479,8 @@ class ffi_program {
         std::size_t done = untouched;
         surroundings around(input_);
         const epq_status status = around.make(statuses, [&](epq_error* error) {
-            return kind.send_n(handle, null ? nullptr : data_of(elements), size, count, null_sent ? nullptr : &done, error);
+            return kind.send_n(handle, null ? nullptr : data_of(elements), size, count, null_sent ? nullptr : &done,
+                               error);
         });
         if (status != EPQ_OK && status != EPQ_PARTIAL) {
             check(done == untouched, "a send that sends nothing writes no count");

@@ -106,11 +106,12 @@ class table_program {
         if (issued_.empty() || shape == 7) {
             return input_.word();
         }
-        const std::uint64_t issued = issued_[issued_.size() - 1 - input_.below(std::min<std::size_t>(issued_.size(), 32))];
+        const std::uint64_t issued =
+            issued_[issued_.size() - 1 - input_.below(std::min<std::size_t>(issued_.size(), 32))];
         handle_parts parts = handle_parts::of(issued);
         switch (shape) {
         case 4:
-            parts.generation += input_.flag() ? 1 : 2;
+            parts.generation += input_.flag() ? 1U : 2U;
             break;
         case 5:
             parts.index = (parts.index + 1 + input_.byte()) & 0xffffff;

@@ -144,8 +144,8 @@ class queue_program {
         {
             const failing_allocation failure(failing);
             try {
-                const auto rest = on.real->push_range(std::make_move_iterator(values.begin()),
-                                                      std::make_move_iterator(values.end()));
+                const auto rest =
+                    on.real->push_range(std::make_move_iterator(values.begin()), std::make_move_iterator(values.end()));
                 appended = static_cast<std::size_t>(rest.base() - values.begin());
                 check(appended == (on.closed ? 0 : count), "push_range appends all, unless closed");
             } catch (const std::bad_alloc&) {

@@ -21,7 +21,8 @@ bool membarrier(int command) noexcept {
 }
 
 bool decide() noexcept {
-    const char* wish = std::getenv("EPOQUE_BARRIER"); // NOLINT(concurrency-mt-unsafe): read once, nothing here writes it
+    const char* wish =
+        std::getenv("EPOQUE_BARRIER"); // NOLINT(concurrency-mt-unsafe): read once, nothing here writes it
     if (wish != nullptr && std::string_view(wish) == "fallback") {
         return false;
     }

@@ -173,9 +173,7 @@ struct deleters_retire : one_cell<deleters_retire, 2> {
             }
         }
     };
-    void retire_chain(unsigned left) {
-        domain->retire(box<env>::make(extra, left), chained{this, left});
-    }
+    void retire_chain(unsigned left) { domain->retire(box<env>::make(extra, left), chained{this, left}); }
     box_counter<env> extra;
 
     void body(unsigned thread) {

@@ -52,7 +52,8 @@ void run_rounds(scenario_run& run, std::size_t operations, double until) {
                 unsound.fetch_add(bad, std::memory_order_relaxed);
             });
             if (unsound.load() != 0) {
-                run.fail("a reader looked into a freed box", fmt::format("{} times in round {}", unsound.load(), rounds), seed);
+                run.fail("a reader looked into a freed box",
+                         fmt::format("{} times in round {}", unsound.load(), rounds), seed);
                 break;
             }
         }
@@ -65,8 +66,10 @@ void run_rounds(scenario_run& run, std::size_t operations, double until) {
         result.expect(fmt::format("barrier() frees all that was retired ({})", mode),
                       stats.pending_objects == 0 && table.live() == table.cells(),
                       fmt::format("{} freed, {} live in {} cells", stats.freed_objects, table.live(), table.cells()));
-        result.figures.push_back({fmt::format("most garbage ({})", mode), double(stats.peak_pending_bytes) / 1024, "KiB"});
-        result.figures.push_back({fmt::format("most freed by one call ({})", mode), double(stats.most_freed_at_once), "objects"});
+        result.figures.push_back(
+            {fmt::format("most garbage ({})", mode), double(stats.peak_pending_bytes) / 1024, "KiB"});
+        result.figures.push_back(
+            {fmt::format("most freed by one call ({})", mode), double(stats.most_freed_at_once), "objects"});
     }
 }
 
@@ -76,7 +79,8 @@ void run_domain(scenario_run& run) {
 
 void run_domain_with_faults(scenario_run& run) {
     const double all = run.seconds_left();
-    faults plan{.seed = run.options().seed, .pause_every = 50, .yield_every = 300, .sleep_every = 10'000, .spurious_every = 10};
+    faults plan{
+        .seed = run.options().seed, .pause_every = 50, .yield_every = 300, .sleep_every = 10'000, .spurious_every = 10};
     fault_plan::set(plan);
     run_rounds<fault_env>(run, 5'000, all / 2);
     plan.fallback = true;
@@ -88,9 +92,9 @@ void run_domain_with_faults(scenario_run& run) {
 const scenario_registration threads{
     {"domain", "threads", "Readers look into boxes that writers retire; threads come and go; some wait for all others.",
      &run_domain}};
-const scenario_registration with_faults{
-    {"domain-faults", "threads", "The same with delays at atomic operations and both barrier modes.",
-     &run_domain_with_faults}};
+const scenario_registration with_faults{{"domain-faults", "threads",
+                                         "The same with delays at atomic operations and both barrier modes.",
+                                         &run_domain_with_faults}};
 
 } // namespace
 } // namespace epoque::stress

@@ -197,7 +197,8 @@ int main(int argc, char** argv) {
         {.name = "message_passing_relaxed_store", .what = "a relaxed store publishes nothing", .expected = caught});
     tests.add<message_passing<rl::mo_release, rl::mo_relaxed>>(
         {.name = "message_passing_relaxed_load", .what = "a relaxed load receives nothing", .expected = caught});
-    tests.add<store_buffering>({.name = "store_buffering", .what = "a light and a heavy barrier: one side sees the other"});
+    tests.add<store_buffering>(
+        {.name = "store_buffering", .what = "a light and a heavy barrier: one side sees the other"});
     tests.add<store_buffering>({.name = "store_buffering_light_removed",
                                 .what = "the light side does nothing: both may miss",
                                 .mode = barrier_mode::light_removed,
@@ -227,7 +228,8 @@ int main(int argc, char** argv) {
     tests.add<leak>({.name = "leak", .what = "memory that nobody frees", .executions = 1, .expected = caught});
     tests.add<double_free>({.name = "double_free", .what = "memory freed twice", .executions = 1, .expected = caught});
     tests.add<double_take>({.name = "double_take", .what = "one element, two takers", .expected = caught});
-    tests.add<race_on_var>({.name = "race_on_var", .what = "two unordered writes to a plain field", .expected = caught});
+    tests.add<race_on_var>(
+        {.name = "race_on_var", .what = "two unordered writes to a plain field", .expected = caught});
     tests.add<thread_exit_returns_records>(
         {.name = "thread_exit_returns_records", .what = "the end of a thread hands its record back"});
     return tests.run(argc, argv);

@@ -102,7 +102,8 @@ int join(const merge_wishes& wish) {
     }
     const report all = merge(parts);
     write(all, wish.json, wish.html);
-    fmt::print("verdict: {} ({} reports, {} scenarios)\n", all.ok() ? "OK" : "FAILED", parts.size(), all.scenarios.size());
+    fmt::print("verdict: {} ({} reports, {} scenarios)\n", all.ok() ? "OK" : "FAILED", parts.size(),
+               all.scenarios.size());
     return all.ok() ? 0 : 1;
 }
 

@@ -64,6 +64,19 @@ struct find_and_reuse : with_desks<find_and_reuse, 2> {
     }
 };
 
+/// A handle that was guessed, not handed over: the table alone publishes the object.
+struct guessed_handle : with_desks<guessed_handle, 2> {
+    void body(unsigned thread) {
+        for (std::uint64_t name = 1; name <= 3; ++name) {
+            if (thread == 0) {
+                sound(office->look_at_slot(0));
+            } else {
+                sound(office->create(0, name));
+            }
+        }
+    }
+};
+
 /// Two threads create and destroy over the free list, one looks.
 struct free_list : with_desks<free_list, 3> {
     void body(unsigned thread) {
@@ -110,6 +123,8 @@ int main(int argc, char** argv) {
          std::type_identity<find_and_destroy>());
     both({.name = "find_and_reuse", .what = "a handle never finds the slot's next object"},
          std::type_identity<find_and_reuse>());
+    both({.name = "guessed_handle", .what = "the table publishes an object, not the way its handle takes"},
+         std::type_identity<guessed_handle>());
     both({.name = "free_list", .what = "slots go round between two threads"}, std::type_identity<free_list>());
     both({.name = "two_destroyers", .what = "one of two destroys wins"}, std::type_identity<two_destroyers>());
     tests.add<find_and_reuse>({.name = "find_and_reuse_light_removed",

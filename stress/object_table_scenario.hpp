@@ -30,6 +30,7 @@ class named_object {
     named_object& operator=(const named_object&) = delete;
 
     bool is(std::uint64_t name) const { return name_.get() == name && mirror_.get() == ~name; }
+    bool is_sound() const { return mirror_.get() == ~name_.get(); }
 
     static void* operator new(std::size_t bytes) { return Env::allocate(bytes, alignof(named_object)); }
     static void operator delete(void* block, std::size_t bytes) noexcept {
@@ -69,7 +70,8 @@ class desk_table {
         const auto pinned = domain_.pin();
         const label* there = desks_[desk].load(Env::acquire);
         object* found = nullptr;
-        return there == nullptr || table_.find(there->handle, kind, found) != find_status::found || found->is(there->name);
+        return there == nullptr || table_.find(there->handle, kind, found) != find_status::found ||
+               found->is(there->name);
     }
 
     /// A handle of another kind or generation finds nothing.
@@ -77,8 +79,17 @@ class desk_table {
         const auto pinned = domain_.pin();
         const label* there = desks_[desk].load(Env::acquire);
         object* found = nullptr;
-        return there == nullptr || (table_.find(there->handle, kind + 1, found) != find_status::found &&
-                                    table_.find(there->handle + 1, kind, found) == find_status::stale && found == nullptr);
+        return there == nullptr ||
+               (table_.find(there->handle, kind + 1, found) != find_status::found &&
+                table_.find(there->handle + 1, kind, found) == find_status::stale && found == nullptr);
+    }
+
+    /// Looks up whatever a slot holds now, by a handle that nobody handed over: only the table orders the two threads.
+    bool look_at_slot(std::uint32_t index) {
+        const auto pinned = domain_.pin();
+        const std::uint64_t handle = table_.handle_at(index);
+        object* found = nullptr;
+        return handle == 0 || table_.find(handle, kind, found) != find_status::found || found->is_sound();
     }
 
     /// Clears the desk and destroys its object.

@@ -35,9 +35,12 @@ void run_rounds(scenario_run& run, std::size_t operations, double until) {
                     const auto choice = random() % 100;
                     bool sound = true;
                     if (choice < moves) {
-                        sound = choice % 4 == 0 ? office.destroy(desk) : office.create(desk, seed ^ (thread * operations + i));
+                        sound = choice % 4 == 0 ? office.destroy(desk)
+                                                : office.create(desk, seed ^ (thread * operations + i));
                     } else {
-                        sound = choice % 8 == 0 ? office.look_wrongly(desk) : office.look(desk);
+                        sound = choice % 8 == 0   ? office.look_wrongly(desk)
+                                : choice % 8 == 1 ? office.look_at_slot(static_cast<std::uint32_t>(random() % desks))
+                                                  : office.look(desk);
                     }
                     bad += sound ? 0U : 1U;
                     if (i % 256 == 255) {
@@ -76,7 +79,8 @@ void run_table(scenario_run& run) {
 
 void run_table_with_faults(scenario_run& run) {
     const double all = run.seconds_left();
-    faults plan{.seed = run.options().seed, .pause_every = 50, .yield_every = 300, .sleep_every = 10'000, .spurious_every = 10};
+    faults plan{
+        .seed = run.options().seed, .pause_every = 50, .yield_every = 300, .sleep_every = 10'000, .spurious_every = 10};
     fault_plan::set(plan);
     run_rounds<fault_env>(run, 5'000, all / 2);
     plan.fallback = true;
@@ -87,9 +91,9 @@ void run_table_with_faults(scenario_run& run) {
 
 const scenario_registration threads{
     {"object-table", "threads", "Look-ups race with destroys and with new objects in the same slots.", &run_table}};
-const scenario_registration with_faults{
-    {"object-table-faults", "threads", "The same in a small table, with delays and both barrier modes.",
-     &run_table_with_faults}};
+const scenario_registration with_faults{{"object-table-faults", "threads",
+                                         "The same in a small table, with delays and both barrier modes.",
+                                         &run_table_with_faults}};
 
 } // namespace
 } // namespace epoque::stress

@@ -129,7 +129,7 @@ struct bulk : queue_lanes<bulk<Timing>, 3, Timing> {
 /// An element that owns memory: whoever loses or doubles one leaks it or frees it twice.
 class parcel {
   public:
-    explicit parcel(std::uint64_t value) : content_(::new (env::allocate(sizeof(held), alignof(held))) held(value)) {}
+    explicit parcel(std::uint64_t value) : content_(::new(env::allocate(sizeof(held), alignof(held))) held(value)) {}
     parcel(parcel&& other) noexcept : content_(std::exchange(other.content_, nullptr)) {}
     parcel& operator=(parcel&&) = delete;
     ~parcel() {
@@ -196,11 +196,13 @@ int main(int argc, char** argv) {
     };
     all_ways.operator()<hand_off>({.name = "hand_off", .what = "one element; the consumer may give up at any moment"});
     all_ways.operator()<segment_change>({.name = "segment_change", .what = "both sides move on to the next segment"});
-    all_ways.operator()<two_consumers>({.name = "two_consumers", .what = "consumers compete, and overtake the producer"});
+    all_ways.operator()<two_consumers>(
+        {.name = "two_consumers", .what = "consumers compete, and overtake the producer"});
     all_ways.operator()<two_producers>({.name = "two_producers", .what = "producers compete at a segment's end"});
     all_ways.operator()<everybody>({.name = "everybody", .what = "three threads push and pop; segments are freed"});
     all_ways.operator()<closing>({.name = "closing", .what = "close against pushes and pops"});
-    all_ways.operator()<two_closers>({.name = "two_closers", .what = "two threads close, one pushes over a segment's end"});
+    all_ways.operator()<two_closers>(
+        {.name = "two_closers", .what = "two threads close, one pushes over a segment's end"});
     all_ways.operator()<bulk>({.name = "bulk", .what = "push_range and try_pop_n over a segment's end"});
     tests.add<owners>({.name = "owners", .what = "elements that own memory; the queue ends with some inside"});
     tests.add<owners>({.name = "owners_fallback",

@@ -123,14 +123,15 @@ int main(int argc, char** argv) {
     };
     all_ways.operator()<push_and_pop>({.name = "push_and_pop", .what = "one pushes, one pops"});
     all_ways.operator()<reuse>({.name = "reuse", .what = "nodes come back at the same address"});
-    all_ways.operator()<long_look>({.name = "long_look", .what = "nodes are freed and come back under a look at the top"});
+    all_ways.operator()<long_look>(
+        {.name = "long_look", .what = "nodes are freed and come back under a look at the top"});
     all_ways.operator()<elimination>({.name = "elimination", .what = "pushes meet pops beside the stack"});
     all_ways.operator()<popping_all>({.name = "popping_all", .what = "pop_all against pushes, push_range and pop"});
     all_ways.operator()<closing>({.name = "closing", .what = "close against pushes, pops and offers"});
     tests.add<long_look<timing::untimed>>({.name = "long_look_light_removed",
-                                       .what = "pins without their barrier: a node is freed under its reader",
-                                       .executions = 50'000,
-                                       .mode = barrier_mode::light_removed,
-                                       .expected = expectation::caught});
+                                           .what = "pins without their barrier: a node is freed under its reader",
+                                           .executions = 50'000,
+                                           .mode = barrier_mode::light_removed,
+                                           .expected = expectation::caught});
     return tests.run(argc, argv);
 }

@@ -82,9 +82,9 @@ TEST(barrier, at_least_one_side_sees_the_others_store) {
     const bool fast = barrier::asymmetric();
     const std::uint64_t rounds = many(4000);
     std::uint64_t missed = 0;
-    std::atomic<std::uint32_t> own{0};      // written by the fast side
-    std::atomic<std::uint32_t> asked{0};    // written by the one who looks
-    std::atomic<std::uint64_t> arrived{0};  // both have come to round `arrived / 2`
+    std::atomic<std::uint32_t> own{0};     // written by the fast side
+    std::atomic<std::uint32_t> asked{0};   // written by the one who looks
+    std::atomic<std::uint64_t> arrived{0}; // both have come to round `arrived / 2`
     std::uint32_t fast_saw = 0;
     std::uint32_t heavy_saw = 0;
     const auto meet = [&arrived, before = std::uint64_t{0}]() mutable {

@@ -118,7 +118,8 @@ struct names {
     }
 };
 
-using every_element = for_each_structure<std::uint64_t, move_only, counted, least, aligned<64>, aligned<128>, large, fragile>;
+using every_element =
+    for_each_structure<std::uint64_t, move_only, counted, least, aligned<64>, aligned<128>, large, fragile>;
 INSTANTIATE_TYPED_TEST_SUITE_P(each, conformance, every_element, names);
 
 using racing_elements = for_each_structure<move_only, counted, aligned<128>, large>;
@@ -139,7 +140,9 @@ INSTANTIATE_TYPED_TEST_SUITE_P(each, memory_conformance, memory_elements, names)
 TEST(memory, the_replaced_allocation_functions_obey) {
     // Called as functions: a new-expression may be optimised away together with its delete.
     const auto plain = [] { ::operator delete(::operator new(8)); };
-    const auto over_aligned = [] { ::operator delete(::operator new(8, std::align_val_t{128}), std::align_val_t{128}); };
+    const auto over_aligned = [] {
+        ::operator delete(::operator new(8, std::align_val_t{128}), std::align_val_t{128});
+    };
     EXPECT_TRUE(runs_out_of_memory(0, plain));
     EXPECT_TRUE(runs_out_of_memory(0, over_aligned));
     EXPECT_FALSE(runs_out_of_memory(1, plain));
@@ -159,7 +162,9 @@ TEST(memory, a_domain_that_cannot_be_made_leaves_nothing_behind) {
 
 TEST(memory, a_pin_that_fails_leaves_the_thread_unpinned_and_works_later) {
     domain home;
-    { const auto guard = home.pin(); }
+    {
+        const auto guard = home.pin();
+    }
     with_each_allocation_failing([&home](std::uint64_t allowed) {
         const bool failed = runs_out_of_memory(allowed, [&] { const auto guard = home.pin(); });
         EXPECT_EQ(home.stats().pinned, 0U);

@@ -515,9 +515,7 @@ TEST(domain, domains_come_and_go_while_a_thread_lives) {
 
 TEST(domain, a_record_outlives_its_thread_and_serves_the_next_one) {
     basic_domain<small_env> home;
-    const auto once = [&home] {
-        std::thread([&home] { const auto guard = home.pin(); }).join();
-    };
+    const auto once = [&home] { std::thread([&home] { const auto guard = home.pin(); }).join(); };
     once();
     const std::uint64_t blocks = small_env::live_blocks();
     EXPECT_EQ(home.stats().threads, 0U);
@@ -894,7 +892,9 @@ TEST(domain, barrier_takes_over_the_garbage_of_a_sleeping_thread) {
 TEST(domain, barrier_takes_over_the_garbage_of_an_exited_thread) {
     tracked object;
     domain home;
-    { const auto guard = home.pin(); }
+    {
+        const auto guard = home.pin();
+    }
     std::thread([&] { object.retire_to(home); }).join();
     home.barrier();
     EXPECT_TRUE(object.freed());

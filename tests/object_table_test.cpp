@@ -137,8 +137,10 @@ TEST_F(tables, forged_handles_are_stale) {
     EXPECT_EQ(find(forged(kind_a, real.index, 0)), find_status::stale);
     EXPECT_EQ(find(forged(kind_b, real.index, real.generation), kind_b), find_status::stale)
         << "the kind in the handle is part of it";
-    EXPECT_EQ(find(forged(kind_a, real.index + 1, real.generation)), find_status::stale) << "a slot that was never used";
-    EXPECT_EQ(find(forged(kind_a, table_type::chunk_slots, real.generation)), find_status::stale) << "no such chunk yet";
+    EXPECT_EQ(find(forged(kind_a, real.index + 1, real.generation)), find_status::stale)
+        << "a slot that was never used";
+    EXPECT_EQ(find(forged(kind_a, table_type::chunk_slots, real.generation)), find_status::stale)
+        << "no such chunk yet";
     EXPECT_EQ(find(forged(kind_a, table_type::max_slots, real.generation)), find_status::stale) << "no such slot ever";
     EXPECT_EQ(find(forged(kind_a, 0xffffff, real.generation)), find_status::stale);
     EXPECT_EQ(destroy(forged(kind_b, real.index, real.generation), kind_b), find_status::stale);

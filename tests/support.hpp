@@ -63,9 +63,7 @@ class counted {
     }
 
     static std::uint64_t constructions() noexcept { return constructions_.load(std::memory_order_relaxed); }
-    static std::uint64_t live() noexcept {
-        return constructions() - destructions_.load(std::memory_order_relaxed);
-    }
+    static std::uint64_t live() noexcept { return constructions() - destructions_.load(std::memory_order_relaxed); }
 
   private:
     static constexpr std::uint64_t alive = 0x0a11'7e0a'11fe'1234;
@@ -365,8 +363,8 @@ struct unpooled_env : small_env {
 
 /// As small_env, with places inside the algorithms where the calling thread can be made to stop, once.
 struct staged_env : small_env {
-    inline static thread_local gate* before_heavy = nullptr;   ///< a consumer that gives up: its claim is set
-    inline static thread_local gate* after_publish = nullptr;  ///< a producer: its cell says FULL, the claim is not read
+    inline static thread_local gate* before_heavy = nullptr;  ///< a consumer that gives up: its claim is set
+    inline static thread_local gate* after_publish = nullptr; ///< a producer: its cell says FULL, the claim is not read
     inline static thread_local gate* after_var_read = nullptr; ///< a pop of a stack: `next` is read
 
     template <class T>

@@ -31,14 +31,15 @@ concept multi_pass_iterator =
 
 /// The operations that never wait, and the closed state.
 template <class Queue>
-concept concurrent_container =
-    element<typename Queue::value_type> &&
-    requires(Queue& queue, const Queue& observed, typename Queue::value_type value) {
-        { queue.try_push(std::move(value)) } -> std::same_as<conqueue_status>;
-        { queue.try_pop() } -> std::same_as<expected<typename Queue::value_type, conqueue_status>>;
-        { queue.close() } noexcept;
-        { observed.is_closed() } noexcept -> std::same_as<bool>;
-    };
+concept concurrent_container = element<typename Queue::value_type> &&
+                               requires(Queue& queue, const Queue& observed, typename Queue::value_type value) {
+                                   { queue.try_push(std::move(value)) } -> std::same_as<conqueue_status>;
+                                   {
+                                       queue.try_pop()
+                                   } -> std::same_as<expected<typename Queue::value_type, conqueue_status>>;
+                                   { queue.close() } noexcept;
+                                   { observed.is_closed() } noexcept -> std::same_as<bool>;
+                               };
 
 /// A container that says its order is first in, first out.
 template <class Queue>

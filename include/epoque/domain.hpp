@@ -47,14 +47,14 @@ namespace epoque {
 
 /// A domain's figures at about the time of the call. Counts are since the domain was made, sizes in bytes.
 struct domain_stats {
-    std::uint64_t epoch = 0;              ///< the current one; starts at 1
-    std::uint64_t threads = 0;            ///< records in use
-    std::uint64_t pinned = 0;             ///< of these, inside a guard
-    std::uint64_t oldest_pin_age = 0;     ///< epochs that the oldest pin lags behind; above 0 it blocks the next advance
-    std::uint64_t retired_objects = 0;    ///< so far
-    std::uint64_t freed_objects = 0;      ///< so far
-    std::uint64_t pending_objects = 0;    ///< retired, not yet freed
-    std::uint64_t pending_bytes = 0;      ///< the same in bytes: the garbage
+    std::uint64_t epoch = 0;           ///< the current one; starts at 1
+    std::uint64_t threads = 0;         ///< records in use
+    std::uint64_t pinned = 0;          ///< of these, inside a guard
+    std::uint64_t oldest_pin_age = 0;  ///< epochs that the oldest pin lags behind; above 0 it blocks the next advance
+    std::uint64_t retired_objects = 0; ///< so far
+    std::uint64_t freed_objects = 0;   ///< so far
+    std::uint64_t pending_objects = 0; ///< retired, not yet freed
+    std::uint64_t pending_bytes = 0;   ///< the same in bytes: the garbage
     std::uint64_t peak_pending_bytes = 0; ///< highest seen by an advance of the epoch
     std::uint64_t most_freed_at_once = 0; ///< deleters that one call ran, at most
     std::uint64_t advances = 0;           ///< epochs so far
@@ -230,7 +230,7 @@ class basic_domain {
     atomic<std::uint64_t> blocked_advances_{0};
     atomic<std::uint64_t> heavy_failures_{0};
     atomic<std::uint64_t> adoptions_{0}; // changes when garbage moves from an exited thread's record to another's
-    atomic<hook*> aside_{nullptr}; // retired while barrier() held its thread's lists; not stamped yet
+    atomic<hook*> aside_{nullptr};       // retired while barrier() held its thread's lists; not stamped yet
 
     core::pool<Env> pool_;
 };

@@ -144,8 +144,9 @@ class object_table {
 
     basic_domain<Env>& home_;
     const std::uint32_t first_generation_;
-    alignas(interference_size) atomic<std::uint64_t> free_{no_slot}; // tag 32 | index: the tag makes the CAS see a reuse
-    atomic<std::uint32_t> used_{0};                                   // slots that were ever used
+    alignas(interference_size) atomic<std::uint64_t> free_{
+        no_slot};                   // tag 32 | index: the tag makes the CAS see a reuse
+    atomic<std::uint32_t> used_{0}; // slots that were ever used
     atomic<std::uint64_t> live_{0};
     alignas(interference_size) atomic<chunk*> chunks_[Env::table_chunks] = {};
 };
@@ -297,9 +298,8 @@ find_status object_table<Object, Env>::destroy(typename basic_domain<Env>::guard
     // [destroy.count] relaxed: a statistic.
     live_.fetch_sub(1, Env::relaxed);
     // SAFETY: `garbage` is free: the slot's previous grace period was over before the slot was reused (T3).
-    home_.retire_hook(pinned.record(),
-                      ::new (static_cast<void*>(at->garbage))
-                          hook(&end, static_cast<std::uint32_t>(sizeof(Object)), core::unpooled));
+    home_.retire_hook(pinned.record(), ::new (static_cast<void*>(at->garbage))
+                                           hook(&end, static_cast<std::uint32_t>(sizeof(Object)), core::unpooled));
     home_.reclaim_some(pinned.record()); // a guard may end any number of objects: each pays for itself
     return find_status::found;
 }

@@ -131,8 +131,7 @@ class stack {
     /// Pins:            as push.
     expected<T, conqueue_status> try_pop() {
         std::optional<T> value;
-        const conqueue_status status =
-            core_.pop([&value](cell& node) noexcept { value.emplace(node.element.take()); });
+        const conqueue_status status = core_.pop([&value](cell& node) noexcept { value.emplace(node.element.take()); });
         if (status == conqueue_status::success) [[likely]] {
             return std::move(*value);
         }

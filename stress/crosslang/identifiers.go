@@ -285,8 +285,8 @@ func (r *identifiers) conclude(ctx context.Context, out *scenario) {
 	if ctx.Err() != nil {
 		out.expect("ran to its end", false, "interrupted in pass %d; what had been sent was drained and checked", r.passes)
 	}
-	out.Summary = fmt.Sprintf("%s files of %s, %s: %d full passes of %d; %d C++ threads read, %d goroutines count, %d C++ threads add up.",
-		grouped(uint64(len(r.in.paths))), printable(r.in.name), inBytes(r.seq.bytes), r.full, r.passes, r.threads, r.goroutines, r.threads)
+	out.Summary = fmt.Sprintf("%s files of %s, %s; %d passes, %d of them full; %d C++ threads read, %d goroutines count, %d C++ threads add up.",
+		grouped(uint64(len(r.in.paths))), printable(r.in.name), inBytes(r.seq.bytes), r.passes, r.full, r.threads, r.goroutines, r.threads)
 	out.expect("no call fails", len(r.failures) == 0, "%s", firstOf(r.failures, "every send and receive did what it said"))
 	out.expect("every chunk arrives once", r.queue.once() && r.queue.received == r.chunksSent, "%s", r.queue.arrival(r.chunksSent))
 	out.expect("each reader's order holds at each goroutine", r.queue.disordered == 0, "%s", r.queue.order())

@@ -149,7 +149,9 @@ func (m *meter) run(ctx context.Context, console *console, patience time.Duratio
 		var rates [2]float64
 		for way := range rates {
 			rates[way] = float64(r.received[way]-min(r.received[way], before.received[way])) / now.Sub(at).Seconds() / 1e6
-			m.series[way] = append(m.series[way], [2]float64{now.Sub(started).Seconds(), rates[way]})
+			if r.received != [2]uint64{} { // a plot begins when something crosses
+				m.series[way] = append(m.series[way], [2]float64{now.Sub(started).Seconds(), rates[way]})
+			}
 		}
 		before, at = r, now
 		if console.terminal || ticks%logTicks == 0 {

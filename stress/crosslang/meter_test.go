@@ -88,10 +88,27 @@ func TestATerminalHasOneStatusLineBelowTheOthers(t *testing.T) {
 	}
 }
 
+func TestAPlotFillsItsBox(t *testing.T) {
+	p := plotOf([]series{{Name: "a", Unit: "M/s", Points: [][2]float64{{10, 0}, {20, 4}}}, {Name: "b", Unit: "M/s"}})
+	if p == nil || len(p.Lines) != 2 || p.Lines[0].Points != "44.0,196.0 632.0,10.0" || p.From != "10 s" || p.Until != "20 s" {
+		t.Errorf("%+v", p)
+	}
+	for _, few := range [][]series{nil, {{}}, {{Points: [][2]float64{{1, 1}}}}} {
+		if p := plotOf(few); p != nil {
+			t.Errorf("%v gives %+v", few, p)
+		}
+	}
+}
+
 func TestNumbersAreWrittenForPeople(t *testing.T) {
 	for n, want := range map[uint64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567"} {
 		if got := grouped(n); got != want {
 			t.Errorf("%d: %s", n, got)
+		}
+	}
+	for value, want := range map[float64]string{0: "0", 0.01234: "0.0123", 1.5: "1.5", 123.4: "123", 1234567.8: "1,234,567"} {
+		if got := number(value); got != want {
+			t.Errorf("%v: %s, want %s", value, got, want)
 		}
 	}
 	for n, want := range map[uint64]string{0: "0 bytes", 999: "999 bytes", 1500: "1.5 kB", 2_500_000: "2.5 MB"} {

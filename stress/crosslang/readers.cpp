@@ -130,7 +130,7 @@ class readers::outbox {
 };
 
 void readers::work(std::uint32_t index) {
-    constexpr std::size_t buffer_bytes = 256 * 1024;
+    constexpr std::size_t buffer_bytes = std::size_t{256} * 1024;
     std::vector<unsigned char> buffer(buffer_bytes);
     outbox out(*this, index);
     while (!stopped()) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"strings"
@@ -200,7 +201,7 @@ func number(value float64) string {
 	case value >= 100 || value == float64(int64(value)):
 		return fmt.Sprintf("%.0f", value)
 	}
-	return fmt.Sprintf("%.2f", value)
+	return fmt.Sprintf("%.3g", value)
 }
 
 // plot is a chart of a scenario's series, in the units of its view box.
@@ -208,7 +209,7 @@ type plot struct {
 	Width, Height float64
 	Lines         []plotLine
 	Ticks         []plotTick
-	Seconds       string
+	From, Until   string
 	Unit          string
 }
 
@@ -232,20 +233,18 @@ const (
 
 // plotOf gives nil if there is too little to plot.
 func plotOf(all []series) *plot {
-	last, top := 0.0, plotMinimum
-	points := 0
+	first, last, top := math.Inf(1), 0.0, plotMinimum
 	for _, s := range all {
 		for _, p := range s.Points {
-			last, top = max(last, p[0]), max(top, p[1])
+			first, last, top = min(first, p[0]), max(last, p[0]), max(top, p[1])
 		}
-		points = max(points, len(s.Points))
 	}
-	if points < 2 {
+	if first >= last {
 		return nil
 	}
-	x := func(seconds float64) float64 { return plotLeft + (plotRight-plotLeft)*seconds/last }
+	x := func(seconds float64) float64 { return plotLeft + (plotRight-plotLeft)*(seconds-first)/(last-first) }
 	y := func(value float64) float64 { return plotBottom - (plotBottom-plotTop)*value/top }
-	p := &plot{Width: plotWidth, Height: plotHeight, Seconds: fmt.Sprintf("%.0f s", last), Unit: all[0].Unit}
+	p := &plot{Width: plotWidth, Height: plotHeight, From: fmt.Sprintf("%.0f s", first), Until: fmt.Sprintf("%.0f s", last), Unit: all[0].Unit}
 	for i, s := range all {
 		var text strings.Builder
 		for _, point := range s.Points {

@@ -78,31 +78,31 @@ typedef struct xl_trouble {
 } xl_trouble;
 
 typedef struct xl_plan {
-    uint64_t seed;    /* of batch sizes and pauses */
-    uint64_t depth;   /* a sender waits while the object holds more elements than this */
-    uint32_t threads; /* 1 or more */
+    uint64_t seed;      /* of batch sizes and pauses */
+    uint64_t depth;     /* a sender waits while the object holds more elements than this */
+    uint32_t threads;   /* 1 or more */
     uint32_t producers; /* how many number themselves at the other end of the object received from */
 } xl_plan;
 
 /* What the receivers of a crew saw. */
 typedef struct xl_findings {
     uint64_t received;
-    uint64_t checked;    /* compared with the order of their producer */
-    uint64_t disordered; /* came at one receiver after a later one of the same producer */
-    uint64_t foreign;    /* no producer can have sent this: torn, overwritten, never written */
-    uint64_t duplicates; /* came twice */
-    uint64_t missing;    /* never came */
+    uint64_t checked;             /* compared with the order of their producer */
+    uint64_t disordered;          /* came at one receiver after a later one of the same producer */
+    uint64_t foreign;             /* no producer can have sent this: torn, overwritten, never written */
+    uint64_t duplicates;          /* came twice */
+    uint64_t missing;             /* never came */
     char first[XL_TEXT];          /* the first that is missing, twice or foreign, in words; empty: none */
     char first_disorder[XL_TEXT]; /* the first that is out of order, in words; empty: none */
 } xl_findings;
 
 typedef enum xl_state {
-    XL_NOT_READ = 0,     /* its turn never came */
-    XL_READ = 1,         /* to its end */
-    XL_OPEN_FAILED = 2,  /* error says why */
-    XL_READ_FAILED = 3,  /* after `bytes` of it; error says why */
-    XL_NOT_REGULAR = 4,  /* a folder, device, socket or pipe when it was opened */
-    XL_CUT = 5           /* the crew was told to stop after `bytes` of it */
+    XL_NOT_READ = 0,    /* its turn never came */
+    XL_READ = 1,        /* to its end */
+    XL_OPEN_FAILED = 2, /* error says why */
+    XL_READ_FAILED = 3, /* after `bytes` of it; error says why */
+    XL_NOT_REGULAR = 4, /* a folder, device, socket or pipe when it was opened */
+    XL_CUT = 5          /* the crew was told to stop after `bytes` of it */
 } xl_state;
 
 /* What became of one file. */

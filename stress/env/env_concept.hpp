@@ -13,13 +13,18 @@
 namespace epoque::stress {
 
 template <class Env, class Atomic, class T>
-concept env_atomic = std::constructible_from<Atomic, T> && std::default_initializable<Atomic> && requires(Atomic word, const Atomic& seen, T value, T& expected) {
-    { seen.load(Env::acquire) } -> std::same_as<T>;
-    word.store(value, Env::release);
-    { word.exchange(value, Env::acq_rel) } -> std::same_as<T>;
-    { word.compare_exchange_weak(expected, value, Env::acq_rel, Env::acquire) } -> std::same_as<bool>;
-    { word.compare_exchange_strong(expected, value, Env::seq_cst, Env::relaxed) } -> std::same_as<bool>;
-};
+concept env_atomic = std::constructible_from<Atomic, T> && std::default_initializable<Atomic> &&
+                     requires(Atomic word, const Atomic& seen, T value, T& expected) {
+                         { seen.load(Env::acquire) } -> std::same_as<T>;
+                         word.store(value, Env::release);
+                         { word.exchange(value, Env::acq_rel) } -> std::same_as<T>;
+                         {
+                             word.compare_exchange_weak(expected, value, Env::acq_rel, Env::acquire)
+                         } -> std::same_as<bool>;
+                         {
+                             word.compare_exchange_strong(expected, value, Env::seq_cst, Env::relaxed)
+                         } -> std::same_as<bool>;
+                     };
 
 template <class Env, class Atomic, class T>
 concept env_arithmetic_atomic = env_atomic<Env, Atomic, T> && requires(Atomic word, T value) {

@@ -26,8 +26,9 @@ struct faults {
     std::uint32_t yield_every = 0; ///< the processor goes to somebody else
     std::uint32_t sleep_every = 0; ///< 50 us
     std::uint32_t spurious_every = 0;
-    std::int64_t failing_allocation = 0; ///< the n-th allocation from now, from 1, throws bad_alloc; so do those after it
-    bool fallback = false;               ///< as if the kernel had no membarrier; before a domain is made
+    std::int64_t failing_allocation =
+        0;                 ///< the n-th allocation from now, from 1, throws bad_alloc; so do those after it
+    bool fallback = false; ///< as if the kernel had no membarrier; before a domain is made
     std::int64_t refuse_heavy_after = -1; ///< heavy barriers that still succeed; -1: all
 };
 

@@ -54,8 +54,8 @@ constexpr std::string_view to_string(barrier_mode mode) noexcept {
 
 /// One planted bug: atomic operations and light barriers between two source lines lose their order.
 struct mutation {
-    std::string file{};    ///< end of the path; empty: no mutation
-    unsigned first = 0;    ///< lines, inclusive
+    std::string file{}; ///< end of the path; empty: no mutation
+    unsigned first = 0; ///< lines, inclusive
     unsigned last = 0;
 };
 
@@ -72,8 +72,8 @@ inline settings& chosen() noexcept {
 /// What the Env remembers of one execution; cleared before the next.
 struct state {
     using clock = std::array<rl::timestamp_t, max_threads>;
-    clock heavy_clock{};                            ///< what all heavy barriers so far make visible
-    std::array<clock, max_threads> light_clock{};   ///< what each thread had done at its last light barrier
+    clock heavy_clock{};                          ///< what all heavy barriers so far make visible
+    std::array<clock, max_threads> light_clock{}; ///< what each thread had done at its last light barrier
     bool refusing = false;
 
     struct remembered {
@@ -505,7 +505,8 @@ inline void* model_env::allocate(std::size_t bytes, std::size_t align) {
 }
 
 inline void model_env::deallocate(void* block, std::size_t bytes, std::size_t align) noexcept {
-    require(heap::instance().deallocate(block, bytes, align), "memory is freed that is not allocated, or not like this");
+    require(heap::instance().deallocate(block, bytes, align),
+            "memory is freed that is not allocated, or not like this");
 }
 
 } // namespace epoque::stress::model

@@ -24,7 +24,8 @@ class heap {
         count_ = 0;
     }
     std::size_t live() const noexcept {
-        return static_cast<std::size_t>(std::count_if(blocks_.begin(), blocks_.begin() + static_cast<std::ptrdiff_t>(count_),
+        return static_cast<std::size_t>(std::count_if(blocks_.begin(),
+                                                      blocks_.begin() + static_cast<std::ptrdiff_t>(count_),
                                                       [](const block& each) { return each.live; }));
     }
 

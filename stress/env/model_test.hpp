@@ -181,8 +181,7 @@ inline bool program::run_tests(const options& wish, report& out) const {
         const bool ok = result.failed == must_fail;
         all_ok = all_ok && ok;
         const double rate = double(result.executions) / std::max(result.seconds, 1e-6);
-        const std::string replay =
-            fmt::format("{} --test {} --replay {}", name_, which.wanted.name, result.executions);
+        const std::string replay = fmt::format("{} --test {} --replay {}", name_, which.wanted.name, result.executions);
         std::string outcome = "no execution failed";
         if (result.failed) {
             outcome = fmt::format("{} in execution {}", result.reason, result.executions);

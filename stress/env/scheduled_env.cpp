@@ -41,8 +41,8 @@ struct fiber {
     std::unique_ptr<std::byte[]> stack;
     const void* stack_bottom = nullptr;
     std::size_t stack_size = 0;
-    void* fake_stack = nullptr; // AddressSanitizer's
-    void* tsan = nullptr;       // ThreadSanitizer's
+    void* fake_stack = nullptr;        // AddressSanitizer's
+    void* tsan = nullptr;              // ThreadSanitizer's
     std::array<void*, 2> exceptions{}; // the thread's __cxa_eh_globals while another fiber runs
     std::function<void()> body;
     std::uint64_t points = 0;
@@ -198,7 +198,9 @@ schedule_result scheduler::run(const schedule& wanted, std::vector<std::function
         for (std::size_t thread = 1; thread <= all->threads; ++thread) {
             const fiber& each = all->fibers[thread];
             out.stuck += std::string(out.stuck.empty() ? "thread " : ", thread ") + std::to_string(thread) +
-                         (each.ended ? " ended" : each.frozen ? " frozen" : " running in vain");
+                         (each.ended    ? " ended"
+                          : each.frozen ? " frozen"
+                                        : " running in vain");
         }
         now = nullptr;
         return out;

@@ -38,10 +38,10 @@ struct schedule {
 
 /// How an execution ended.
 struct schedule_result {
-    bool completed = false;   ///< all threads came to their ends
-    bool froze = false;       ///< the first thread reached its freezing point
-    std::uint64_t steps = 0;  ///< switch points, of all threads
-    std::string stuck{};      ///< who was running when patience ended
+    bool completed = false;  ///< all threads came to their ends
+    bool froze = false;      ///< the first thread reached its freezing point
+    std::uint64_t steps = 0; ///< switch points, of all threads
+    std::string stuck{};     ///< who was running when patience ended
 };
 
 /// Runs bodies as threads of one execution. An execution that is stuck keeps its fibers' stacks; the test fails anyway.

@@ -40,7 +40,8 @@ class wrapped_atomic {
         }
         return word_.compare_exchange_weak(expected, desired, success, failure);
     }
-    bool compare_exchange_strong(T& expected, T desired, std::memory_order success, std::memory_order failure) noexcept {
+    bool compare_exchange_strong(T& expected, T desired, std::memory_order success,
+                                 std::memory_order failure) noexcept {
         Hook::before();
         return word_.compare_exchange_strong(expected, desired, success, failure);
     }

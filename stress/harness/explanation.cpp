@@ -15,7 +15,8 @@ std::vector<std::vector<event>> units_of(const history& events) {
     std::vector<std::vector<event>> units;
     std::map<std::uint64_t, std::size_t> of_value;
     for (const event& each : events) {
-        const bool has_value = each.op != operation::close && (each.op == operation::push || each.got == answer::success);
+        const bool has_value =
+            each.op != operation::close && (each.op == operation::push || each.got == answer::success);
         if (has_value) {
             const auto [place, is_new] = of_value.emplace(each.value, units.size());
             if (!is_new) {

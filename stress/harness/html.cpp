@@ -88,7 +88,7 @@ std::string number(double value) {
     const std::size_t end = std::min(text.find_first_of(".e"), text.size());
     const std::size_t begin = text.starts_with('-') ? 1 : 0;
     for (std::size_t at = end; at > begin + 3; at -= 3) {
-        text.insert(at - 3, ",");
+        text.insert(at - 3, 1, ',');
     }
     return text;
 }
@@ -193,10 +193,11 @@ std::string plots(const scenario_result& of) {
 // ---- the page ----------------------------------------------------------------------------------------------------------------
 
 std::string section(const scenario_result& of) {
-    std::string out = fmt::format("<section id=\"{}\" class=\"{}\"><div class=\"head\"><h2>{}</h2><span class=\"badge {}\">{}"
-                                  "</span><span class=\"badge engine\">{}</span><span class=\"dim\">{}</span></div>",
-                                  anchor(of.name), verdict(of.ok), escaped(of.name), verdict(of.ok), verdict(of.ok),
-                                  escaped(of.engine), duration(of.seconds));
+    std::string out =
+        fmt::format("<section id=\"{}\" class=\"{}\"><div class=\"head\"><h2>{}</h2><span class=\"badge {}\">{}"
+                    "</span><span class=\"badge engine\">{}</span><span class=\"dim\">{}</span></div>",
+                    anchor(of.name), verdict(of.ok), escaped(of.name), verdict(of.ok), verdict(of.ok),
+                    escaped(of.engine), duration(of.seconds));
     out += fmt::format("<p>{}</p>", escaped(of.summary));
     if (of.failure) {
         out += fmt::format("<p><b>Violated:</b> {}</p><pre>{}</pre><pre>{}</pre>", escaped(of.failure->clause),
@@ -213,8 +214,8 @@ std::string section(const scenario_result& of) {
     if (!of.checks.empty()) {
         out += "<div class=\"scroll\"><table>";
         for (const check& each : of.checks) {
-            out += fmt::format("<tr><td class=\"mark {}\">{}</td><td>{}</td><td class=\"dim\">{}</td></tr>", verdict(each.ok),
-                               each.ok ? "✓" : "✗", escaped(each.name), escaped(each.detail));
+            out += fmt::format("<tr><td class=\"mark {}\">{}</td><td>{}</td><td class=\"dim\">{}</td></tr>",
+                               verdict(each.ok), each.ok ? "✓" : "✗", escaped(each.name), escaped(each.detail));
         }
         out += "</table></div>";
     }
@@ -240,8 +241,9 @@ std::string section(const scenario_result& of) {
 }
 
 std::string overview(const report& all) {
-    std::string out = "<section><div class=\"scroll\"><table><tr><th></th><th>scenario</th><th>engine</th><th>checks</th>"
-                      "<th>time</th></tr>";
+    std::string out =
+        "<section><div class=\"scroll\"><table><tr><th></th><th>scenario</th><th>engine</th><th>checks</th>"
+        "<th>time</th></tr>";
     for (const scenario_result& each : all.scenarios) {
         const auto held = std::ranges::count_if(each.checks, &check::ok);
         out += fmt::format("<tr><td class=\"mark {}\">{}</td><td><a href=\"#{}\">{}</a></td><td class=\"dim\">{}</td>"
@@ -271,10 +273,12 @@ std::string to_html(const report& all) {
     std::string out = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">"
                       "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
                       "<link rel=\"icon\" href=\"data:,\">";
-    out += fmt::format("<title>epoque stress: {}</title><style>{}</style></head><body><main>", verdict(all.ok()), style);
-    out += fmt::format("<div class=\"head\"><h1>epoque stress</h1><span class=\"badge {}\">{}</span><span class=\"dim\">{}, {}"
-                       "</span></div>",
-                       verdict(all.ok()), verdict(all.ok()), escaped(all.started), duration(all.seconds));
+    out +=
+        fmt::format("<title>epoque stress: {}</title><style>{}</style></head><body><main>", verdict(all.ok()), style);
+    out += fmt::format(
+        "<div class=\"head\"><h1>epoque stress</h1><span class=\"badge {}\">{}</span><span class=\"dim\">{}, {}"
+        "</span></div>",
+        verdict(all.ok()), verdict(all.ok()), escaped(all.started), duration(all.seconds));
     out += fmt::format("<p class=\"dim\">{}<br>{} · seed {:#x}</p><pre>{}</pre>\n", escaped(machine_text(all)),
                        escaped(all.program), all.seed, escaped(command));
     out += overview(all);

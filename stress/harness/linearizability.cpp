@@ -70,7 +70,6 @@ std::optional<violation> impossible(std::string clause, std::vector<std::size_t>
 
 // ---- values, pending calls, close --------------------------------------------------------------------------------------
 
-
 class digester {
   public:
     explicit digester(const history& events) : events_(events) {}
@@ -108,8 +107,10 @@ class digester {
             while (end < by_value.size() && events_[by_value[end]].value == events_[first].value) {
                 ++end;
             }
-            if (auto wrong = add_life(lives, {by_value.begin() + static_cast<std::ptrdiff_t>(i),
-                                              by_value.begin() + static_cast<std::ptrdiff_t>(end)}, pending_pop)) {
+            if (auto wrong = add_life(lives,
+                                      {by_value.begin() + static_cast<std::ptrdiff_t>(i),
+                                       by_value.begin() + static_cast<std::ptrdiff_t>(end)},
+                                      pending_pop)) {
                 return wrong;
             }
             i = end;
@@ -123,7 +124,8 @@ class digester {
             return impossible(fmt::format("{} was popped, but no push of it succeeded", push.value), all);
         }
         if (all.size() > 1 && events_[all[1]].op == operation::push) {
-            throw std::invalid_argument(fmt::format("two pushes of the value {}: histories need distinct values", push.value));
+            throw std::invalid_argument(
+                fmt::format("two pushes of the value {}: histories need distinct values", push.value));
         }
         if (all.size() > 2) {
             return impossible(fmt::format("{} was pushed once and popped {} times", push.value, all.size() - 1), all);
@@ -193,9 +195,10 @@ class digester {
             return impossible("an operation answered `closed` before the first call of close", {latest_event});
         }
         if (first_call != never && earliest > latest) {
-            return impossible(fmt::format("{} began after the container was certainly closed, and did not answer `closed`",
-                                          events_[earliest_event].op == operation::push ? "a push" : "a pop"),
-                              {earliest_event, latest_event});
+            return impossible(
+                fmt::format("{} began after the container was certainly closed, and did not answer `closed`",
+                            events_[earliest_event].op == operation::push ? "a push" : "a pop"),
+                {earliest_event, latest_event});
         }
         if (latest == never) {
             return std::nullopt;
@@ -298,10 +301,11 @@ std::optional<violation> check_order(const history& events, const std::vector<li
             std::vector<std::size_t> culprits;
             last_popped->add_events(culprits);
             later->add_events(culprits);
-            return impossible(fmt::format("{} was pushed before {}, but {}", events[last_popped->push].value,
-                                          events[later->push].value,
-                                          last_popped->pop ? "popped after it" : "never popped, though the later one was"),
-                              std::move(culprits));
+            return impossible(
+                fmt::format("{} was pushed before {}, but {}", events[last_popped->push].value,
+                            events[later->push].value,
+                            last_popped->pop ? "popped after it" : "never popped, though the later one was"),
+                std::move(culprits));
         }
     }
     return std::nullopt;
@@ -531,8 +535,8 @@ std::optional<violation> check_batches(const history& events, const std::vector<
             std::vector<std::size_t> culprits;
             above->add_events(culprits);
             value->add_events(culprits);
-            return impossible(fmt::format("pop_all put {} above {}, which was pushed after it", events[above->push].value,
-                                          events[value->push].value),
+            return impossible(fmt::format("pop_all put {} above {}, which was pushed after it",
+                                          events[above->push].value, events[value->push].value),
                               std::move(culprits));
         }
         if (above == nullptr || value->push_ret < above->push_ret) {

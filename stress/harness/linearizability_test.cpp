@@ -39,7 +39,8 @@ TEST(queue_monitor, accepts_what_a_queue_can_do) {
 
 TEST(queue_monitor, rejects_a_lost_order) {
     expect_both({push(1, 1, 2, 7), push(1, 3, 4, 8), pop(2, 5, 6, 8), pop(2, 7, 8, 7)}, container::queue, false);
-    expect_both({push(1, 1, 2, 7), push(1, 3, 4, 8), pop(2, 5, 6, 8)}, container::queue, false); // 7 was overtaken for ever
+    expect_both({push(1, 1, 2, 7), push(1, 3, 4, 8), pop(2, 5, 6, 8)}, container::queue,
+                false); // 7 was overtaken for ever
 }
 
 TEST(queue_monitor, rejects_what_was_never_pushed_or_taken_twice_or_too_early) {
@@ -71,8 +72,10 @@ TEST(queue_monitor, a_closed_queue_takes_nothing_and_ends_when_drained) {
     expect_both({push(1, 1, 2, 7, answer::closed), shut(2, 3, 4)}, container::queue, false);
     expect_both({push(1, 1, 2, 7), shut(2, 3, 4), nothing(1, 5, 6, answer::closed)}, container::queue, false);
     expect_both({shut(2, 3, 4), nothing(1, 5, 6)}, container::queue, false); // must say closed, not empty
-    expect_both({shut(2, 3, 6), nothing(1, 4, 5, answer::closed), push(3, 3, 9, 9), pop(4, 3, 9, 9)}, container::queue, true);
-    expect_both({shut(2, 3, 6), nothing(1, 4, 5, answer::closed), push(3, 6, 9, 9), pop(4, 3, 9, 9)}, container::queue, false);
+    expect_both({shut(2, 3, 6), nothing(1, 4, 5, answer::closed), push(3, 3, 9, 9), pop(4, 3, 9, 9)}, container::queue,
+                true);
+    expect_both({shut(2, 3, 6), nothing(1, 4, 5, answer::closed), push(3, 6, 9, 9), pop(4, 3, 9, 9)}, container::queue,
+                false);
 }
 
 TEST(queue_monitor, calls_that_never_returned_may_have_happened_or_not) {
@@ -236,7 +239,8 @@ TEST_P(agreement, monitor_and_search_answer_alike_on_random_histories) {
         generator make(seed, kind);
         const std::size_t operations = 2 + seed % 11;
         const std::uint32_t threads = 2 + static_cast<std::uint32_t>(seed / 7 % 3);
-        const history events = seed % 8 == 0 ? make.good(operations, threads, seed % 3 == 0) : make.damaged(operations, threads);
+        const history events =
+            seed % 8 == 0 ? make.good(operations, threads, seed % 3 == 0) : make.damaged(operations, threads);
         const bool truth = is_linearizable(events, kind);
         const auto wrong = fast(events);
         possible += truth ? 1U : 0U;

@@ -166,8 +166,8 @@ void write_text(const std::string& content, const std::filesystem::path& file) {
     out << content;
     out.close();
     if (!out) {
-        throw std::runtime_error(fmt::format("{}: cannot be written; does the folder exist, and is there room?",
-                                             file.string()));
+        throw std::runtime_error(
+            fmt::format("{}: cannot be written; does the folder exist, and is there room?", file.string()));
     }
 }
 

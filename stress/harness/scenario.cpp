@@ -118,12 +118,13 @@ void scenario_run::fail(std::string clause, std::string text, std::uint64_t seed
     if (!result.failure) {
         result.ok = false;
         result.failure = failure_text{std::move(clause), std::move(text),
-                                      fmt::format("epoque-stress --scenario {} --threads {} --replay {:#x}", result.name,
-                                                  options_.threads, seed)};
+                                      fmt::format("epoque-stress --scenario {} --threads {} --replay {:#x}",
+                                                  result.name, options_.threads, seed)};
     }
 }
 
-void run_scenarios(const std::vector<scenario>& chosen, const stress_options& options, progress_style style, report& out) {
+void run_scenarios(const std::vector<scenario>& chosen, const stress_options& options, progress_style style,
+                   report& out) {
     for (std::size_t i = 0; i < chosen.size(); ++i) {
         const scenario& each = chosen[i];
         const double share = options.seconds / double(chosen.size());
@@ -150,7 +151,8 @@ void run_scenarios(const std::vector<scenario>& chosen, const stress_options& op
             }
         }
         if (result.failure) {
-            fmt::print("\n{}\n{}\nreplay: {}\n\n", result.failure->clause, result.failure->history, result.failure->replay);
+            fmt::print("\n{}\n{}\nreplay: {}\n\n", result.failure->clause, result.failure->history,
+                       result.failure->replay);
         }
         std::fflush(stdout);
         out.scenarios.push_back(result);

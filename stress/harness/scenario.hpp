@@ -34,8 +34,9 @@ struct stress_options {
 class scenario_run {
   public:
     scenario_run(const stress_options& options, double seconds)
-        : options_(options), end_(std::chrono::steady_clock::now() +
-                                  std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds))) {}
+        : options_(options),
+          end_(std::chrono::steady_clock::now() +
+               std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds))) {}
 
     const stress_options& options() const noexcept { return options_; }
     unsigned threads() const noexcept { return options_.threads; }
@@ -109,6 +110,7 @@ inline std::mt19937_64 thread_random(std::uint64_t round_seed, unsigned thread) 
 
 /// Runs the chosen scenarios and writes a progress line: each second on a terminal, every 15 s in a log.
 enum class progress_style { silent, terminal, log };
-void run_scenarios(const std::vector<scenario>& chosen, const stress_options& options, progress_style style, report& out);
+void run_scenarios(const std::vector<scenario>& chosen, const stress_options& options, progress_style style,
+                   report& out);
 
 } // namespace epoque::stress

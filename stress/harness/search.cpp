@@ -39,14 +39,16 @@ class search {
                 batches.push_back(each.batch);
                 batch_step_.push_back(steps_.size());
             }
-            step next{each.call, each.got == answer::pending ? never : each.ret, each.op, each.got, each.batch != 0, {}};
+            step next{each.call, each.got == answer::pending ? never : each.ret, each.op, each.got, each.batch != 0,
+                      {}};
             if (each.batch == 0 || each.got == answer::success) {
                 next.values.push_back(each.value);
             }
             steps_.push_back(std::move(next));
         }
         if (steps_.size() > 64) {
-            throw std::invalid_argument(fmt::format("{} operations are too many for the general search", steps_.size()));
+            throw std::invalid_argument(
+                fmt::format("{} operations are too many for the general search", steps_.size()));
         }
         for (std::size_t i = 0; i < steps_.size(); ++i) {
             must_ |= steps_[i].got == answer::pending ? 0 : std::uint64_t{1} << i;
@@ -96,7 +98,8 @@ class search {
             return true;
         }
         if (next.takes_all) {
-            const bool fits = std::ranges::equal(next.values.rbegin(), next.values.rend(), content_.begin(), content_.end());
+            const bool fits =
+                std::ranges::equal(next.values.rbegin(), next.values.rend(), content_.begin(), content_.end());
             content_.clear();
             return fits;
         }

@@ -181,7 +181,8 @@ void basic_domain<Env>::leave_with_garbage(record_type& record) noexcept {
 template <class Env>
 template <class T, class Deleter>
 void basic_domain<Env>::retire(T* object, Deleter deleter) {
-    static_assert(std::is_nothrow_move_constructible_v<Deleter>, "a deleter that throws when moved could lose the object");
+    static_assert(std::is_nothrow_move_constructible_v<Deleter>,
+                  "a deleter that throws when moved could lose the object");
     struct owned : hook {
         owned(T* what, Deleter&& how, std::uint32_t pool) noexcept
             : hook(&reclaim_owned, static_cast<std::uint32_t>(sizeof(T) + sizeof(owned)), pool), object_(what),

@@ -25,7 +25,8 @@ struct retired {
     /// Ends the object and gives its memory back through `runner`, the record of the thread that runs it.
     using reclaimer = void (*)(retired* self, record<Env>& runner) noexcept;
 
-    retired(reclaimer how, std::uint32_t size, std::uint32_t pool) noexcept : reclaim(how), bytes(size), block_class(pool) {}
+    retired(reclaimer how, std::uint32_t size, std::uint32_t pool) noexcept
+        : reclaim(how), bytes(size), block_class(pool) {}
 
     typename Env::template var<retired*> next{nullptr};
     const reclaimer reclaim;

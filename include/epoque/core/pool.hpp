@@ -133,7 +133,8 @@ class pool {
 
     static constexpr std::uint32_t bundle_size(std::size_t bytes) noexcept {
         // About bundle_bytes; no division on the path of every free.
-        return static_cast<std::uint32_t>(std::clamp<std::size_t>(bundle_bytes >> std::bit_width(bytes - 1), 1, bundle_blocks));
+        return static_cast<std::uint32_t>(
+            std::clamp<std::size_t>(bundle_bytes >> std::bit_width(bytes - 1), 1, bundle_blocks));
     }
 
     bool refill(magazine& mine, std::uint32_t index) noexcept {

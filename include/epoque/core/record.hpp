@@ -102,8 +102,8 @@ struct alignas(interference_size) record {
     alignas(interference_size) atomic<std::uint32_t> takeover{none};
     atomic<std::uint32_t> owner{held};
     atomic<std::uint32_t> has_garbage{0}; // the lists may not be empty: an adopter should look; only a hint
-    atomic<std::uint32_t> running{0}; // the owner runs deleters that it took from the lists
-    record* next = nullptr;           // constant once linked
+    atomic<std::uint32_t> running{0};     // the owner runs deleters that it took from the lists
+    record* next = nullptr;               // constant once linked
 };
 
 } // namespace epoque::core

@@ -60,7 +60,7 @@ class segment_queue {
     using hook = core::retired<Env>;
     using record_type = core::record<Env>;
 
-    enum : std::uint32_t { empty = 0, full = 1, given_up = 2 };                              // state
+    enum : std::uint32_t { empty = 0, full = 1, given_up = 2 };                                 // state
     enum : std::uint32_t { nobody = 0, abandoning = 1, taken = 2, skipped = 3, retracted = 4 }; // claim
 
     struct header {
@@ -75,7 +75,9 @@ class segment_queue {
     segment_queue(domain_type& home, Cells cells);
     segment_queue(const segment_queue&) = delete;
     segment_queue& operator=(const segment_queue&) = delete;
-    ~segment_queue() { destroy([](cell&) noexcept {}); }
+    ~segment_queue() {
+        destroy([](cell&) noexcept {});
+    }
 
     /// Ends every element by `drop(cell)`. The destructor's first half, for whoever knows what the elements are.
     template <class Drop>
@@ -109,7 +111,7 @@ class segment_queue {
     // In `enq`: closed; bits 32 to 62 are then the tickets given out before, as later pushes still raise the lower half.
     static constexpr std::uint64_t closed_ticket = std::uint64_t{1} << 63;
     static constexpr unsigned closed_count = 32;
-    static constexpr std::uintptr_t closed_tail = 1;                        // in `tail_`
+    static constexpr std::uintptr_t closed_tail = 1; // in `tail_`
 
     struct segment : hook { // the hook first: it is written once, when the segment is retired
         segment(std::uint64_t first, std::size_t cells, std::uint32_t size, std::uint32_t pool) noexcept
@@ -127,7 +129,8 @@ class segment_queue {
     /// A cell by its number. The cells lie behind the segment's header, `stride` apart.
     cell& cell_of(segment* of, std::uint64_t ticket) const noexcept {
         // SAFETY: make_segment built a cell at each of these addresses.
-        return *std::launder(reinterpret_cast<cell*>(reinterpret_cast<std::byte*>(of) + first_cell() + ticket * stride()));
+        return *std::launder(
+            reinterpret_cast<cell*>(reinterpret_cast<std::byte*>(of) + first_cell() + ticket * stride()));
     }
     std::size_t stride() const noexcept { return cells_.template stride<header>(); }
     static constexpr std::size_t first_cell() noexcept {
@@ -146,7 +149,8 @@ class segment_queue {
     static segment* closed_end() noexcept { return reinterpret_cast<segment*>(closed_tail); }
     static std::uintptr_t number(const segment* of) noexcept { return reinterpret_cast<std::uintptr_t>(of); }
     std::uint64_t tickets(std::uint64_t word) const noexcept {
-        return (word & closed_ticket) != 0 ? (word & ~closed_ticket) >> closed_count : std::min<std::uint64_t>(word, slots_);
+        return (word & closed_ticket) != 0 ? (word & ~closed_ticket) >> closed_count
+                                           : std::min<std::uint64_t>(word, slots_);
     }
 
     segment* make_segment(record_type& record, std::uint64_t base);
@@ -159,7 +163,8 @@ class segment_queue {
 
     // Read by every operation, written once a segment.
     alignas(interference_size) atomic<segment*> head_{nullptr}; // consumers
-    alignas(interference_size) atomic<std::uintptr_t> tail_{0}; // producers; with the closed bit, set after [close.mark]
+    alignas(interference_size) atomic<std::uintptr_t> tail_{
+        0}; // producers; with the closed bit, set after [close.mark]
     // Constant.
     domain_type& home_;
     [[no_unique_address]] const Cells cells_;

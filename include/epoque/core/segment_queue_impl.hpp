@@ -306,8 +306,8 @@ bool segment_queue<Cells, Env>::abandon(const record_type& record, const segment
         if (ordered || published) {
             std::uint32_t claim = abandoning;
             // [abandon.decide] relaxed: as [publish.retract]; the element was acquired by [abandon.state].
-            const bool decided = slot.claim.compare_exchange_strong(claim, published ? taken : skipped, Env::relaxed,
-                                                                    Env::relaxed);
+            const bool decided =
+                slot.claim.compare_exchange_strong(claim, published ? taken : skipped, Env::relaxed, Env::relaxed);
             return decided && published;
         }
         // The kernel began to refuse membarrier: without it only the producer can tell that it saw us. Wait for either,
@@ -359,7 +359,8 @@ void segment_queue<Cells, Env>::close() noexcept {
         // [close.end] acq_rel: pairs with [extend.next], [pop.end]
         //   Release: as [close.mark]. Failure (acquire): somebody linked a segment, or closed here.  // LP
         if ((word & closed_ticket) != 0 ||
-            last->next.compare_exchange_strong(next, closed_end(), Env::acq_rel, Env::acquire) || next == closed_end()) {
+            last->next.compare_exchange_strong(next, closed_end(), Env::acq_rel, Env::acquire) ||
+            next == closed_end()) {
             break;
         }
         std::uintptr_t expected = number(last);

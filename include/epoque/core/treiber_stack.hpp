@@ -57,7 +57,9 @@ class treiber_stack {
         : home_(home), cells_(cells), block_class_(home.pool_class(block_bytes(), block_align)) {}
     treiber_stack(const treiber_stack&) = delete;
     treiber_stack& operator=(const treiber_stack&) = delete;
-    ~treiber_stack() { destroy([](cell&) noexcept {}); }
+    ~treiber_stack() {
+        destroy([](cell&) noexcept {});
+    }
 
     /// Ends every element by `drop(cell)`. The destructor's first half, for whoever knows what the elements are.
     template <class Drop>
