@@ -17,9 +17,12 @@ thread_local unsigned left = 0; // until the one that fails; 0: none will
 thread_local bool failed = false;
 
 void* obtain(std::size_t bytes, std::size_t align) {
-    if (left != 0 && --left == 0) {
-        failed = true;
-        throw std::bad_alloc();
+    if (left != 0) {
+        --left;
+        if (left == 0) {
+            failed = true;
+            throw std::bad_alloc();
+        }
     }
     bytes = std::max<std::size_t>(bytes, 1);
     void* block = align <= alignof(std::max_align_t) ? std::malloc(bytes)

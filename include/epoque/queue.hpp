@@ -228,7 +228,8 @@ template <element T, class Env>
 template <class Output>
 std::size_t queue<T, Env>::try_pop_n(Output out, std::size_t count) {
     conqueue_status why = conqueue_status::empty;
-    if constexpr (noexcept(*out = std::declval<T>(), ++out)) {
+    constexpr bool no_throw = noexcept(*out = std::declval<T>(), ++out);
+    if constexpr (no_throw) {
         return core_.pop(count, why, [&out](cell& slot) noexcept {
             *out = slot.element.take();
             ++out;

@@ -176,9 +176,8 @@ class digester {
                     latest = each.ret;
                     latest_event = i;
                 }
-            } else if (each.op == operation::push && each.got == answer::success) {
-                must_precede(each.call, i);
-            } else if (each.op == operation::pop && each.got == answer::empty && each.batch == 0) {
+            } else if ((each.op == operation::push && each.got == answer::success) ||
+                       (each.op == operation::pop && each.got == answer::empty && each.batch == 0)) {
                 must_precede(each.call, i);
             }
             if (each.op == operation::pop && (each.got == answer::empty || each.got == answer::closed)) {

@@ -222,7 +222,7 @@ report merge(const std::vector<report>& parts) {
         }
         out.started = std::min(out.started, part.started);
         out.seconds += part.seconds;
-        out.command.push_back("+");
+        out.command.emplace_back("+");
         out.command.insert(out.command.end(), part.command.begin(), part.command.end());
         if (out.machine.go.empty()) {
             out.machine.go = part.machine.go;
