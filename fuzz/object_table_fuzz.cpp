@@ -37,9 +37,8 @@ class table_program {
     explicit table_program(program& input) : input_(input) { open(); }
     table_program(const table_program&) = delete;
     table_program& operator=(const table_program&) = delete;
-    ~table_program() {
-        close();
-    } // NOLINT(bugprone-exception-escape): what escapes here ends the program, as any finding
+    // NOLINTNEXTLINE(bugprone-exception-escape): what escapes here ends the program, as any finding
+    ~table_program() { close(); }
 
     void run() {
         for (int steps = 0; !input_.ended() && steps < most_steps; ++steps) {

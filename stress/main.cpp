@@ -109,6 +109,7 @@ int join(const merge_wishes& wish) {
 
 } // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): out of memory, or a defect: its message is the best end
 int main(int argc, char** argv) {
     const CLI::Validator number(
         [](std::string& text) {
