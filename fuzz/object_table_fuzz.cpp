@@ -163,6 +163,11 @@ class table_program {
         check(ever_.insert(handle).second, "no handle is given out twice");
         check(handle_parts::of(handle).kind == kind, "a handle says its kind");
         check((handle_parts::of(handle).generation & 1) == 1, "a live generation is odd");
+        for (const std::uint64_t earlier : issued_) {
+            check(handle_parts::of(earlier).index != handle_parts::of(handle).index ||
+                      handle_parts::of(earlier).generation < handle_parts::of(handle).generation,
+                  "a slot's generation only grows; one that is used up is never used again");
+        }
         issued_.push_back(handle);
         live_.emplace(handle, entry{kind, number});
         check(table_->handle_at(handle_parts::of(handle).index) == handle, "handle_at finds the handle of a slot");

@@ -434,7 +434,7 @@ void race(int rounds, const std::function<void(int)>& first, const std::function
 TYPED_TEST(ffi, a_send_is_seen_by_a_waiter_on_its_way_to_sleep) {
     const auto handle = make<TypeParam>();
     race(
-        many(100000), [&](int round) { ASSERT_EQ(send<TypeParam>(handle, static_cast<std::uint64_t>(round)), EPQ_OK); },
+        many(20000), [&](int round) { ASSERT_EQ(send<TypeParam>(handle, static_cast<std::uint64_t>(round)), EPQ_OK); },
         [&](int round) {
             std::uint64_t value = 0;
             ASSERT_EQ(receive<TypeParam>(handle, value), EPQ_OK);
