@@ -207,7 +207,7 @@ func TestAPassThatIsCutIsStillExact(t *testing.T) {
 		want = slices.Insert(want, 0, "each file's counts equal a sequential count")
 	}
 	if got := failedChecks(out); !slices.Equal(got, want) || r.filesLeftOut == 0 || r.filesCompared+r.filesLeftOut != times {
-		t.Errorf("failed %q, want %q; %d files compared, %d left out", got, want, r.filesCompared, r.filesLeftOut)
+		t.Errorf("failed %q, want %q; %d files compared, %d left out; %s", got, want, r.filesCompared, r.filesLeftOut, firstOf(r.differences, "no difference"))
 	}
 }
 

@@ -164,7 +164,7 @@ bool readers::read_file(std::uint32_t file, outbox& out, std::span<unsigned char
     std::size_t kept = 0; // bytes at the front of the buffer
     outcome.state = XL_CUT;
     while (outcome.state == XL_CUT) {
-        if (stopped()) {
+        if (stopped() && !in_long_word) { // a word that has begun is sent to its end, or it could not be joined
             return false;
         }
         const ssize_t got = input.read(buffer.subspan(kept));
