@@ -202,7 +202,8 @@ schedule_result scheduler::run(const schedule& wanted, std::vector<std::function
                           : each.frozen ? " frozen"
                                         : " running in vain");
         }
-        static auto* const kept = new std::vector<execution*>; // so that a leak checker sees that they are meant to stay
+        static auto* const kept =
+            new std::vector<execution*>; // so that a leak checker sees that they are meant to stay
         kept->push_back(all);
         now = nullptr;
         return out;
