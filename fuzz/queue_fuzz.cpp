@@ -117,6 +117,7 @@ class queue_program {
         }
         if (thrown || on.closed) {
             check(thrown || status == conqueue_status::closed, "a closed queue takes nothing");
+            // NOLINTNEXTLINE(bugprone-use-after-move): that it is not moved from is the check
             check(zoo<T>::number(value) == number, "a push that fails leaves the value with the caller");
             return;
         }

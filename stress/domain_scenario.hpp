@@ -51,8 +51,6 @@ class box {
     static constexpr std::uint64_t wiped = 0xDBDBDBDBDBDBDBDB;
 
     box(box_counter<Env>& counter, std::uint64_t value) : counter_(counter), value_(value), mirror_(~value) {}
-    ~box() = default;
-    friend void std::destroy_at<box>(box*);
 
     box_counter<Env>& counter_;
     typename Env::template var<std::uint64_t> value_;

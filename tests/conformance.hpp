@@ -216,7 +216,7 @@ TYPED_TEST_P(conformance, failed_push_leaves_the_value_with_the_caller) {
     EXPECT_FALSE(this->container_.push(std::move(element)));
     EXPECT_EQ(number_of(element), 42U); // NOLINT(bugprone-use-after-move): that it is not moved from is the test
     EXPECT_EQ(this->container_.try_push(std::move(element)), conqueue_status::closed);
-    EXPECT_EQ(number_of(element), 42U);
+    EXPECT_EQ(number_of(element), 42U); // NOLINT(bugprone-use-after-move): as above
     EXPECT_EQ(this->container_.try_emplace(make<element_type>(43)), conqueue_status::closed);
 }
 

@@ -51,7 +51,7 @@ extern "C" long syscall(long number, ...) noexcept {
     if (real == nullptr) {
         void* const found = ::dlsym(RTLD_NEXT, "syscall");
         static_assert(sizeof real == sizeof found);
-        std::memcpy(&real, &found, sizeof real);
+        std::memcpy(static_cast<void*>(&real), static_cast<const void*>(&found), sizeof real);
         real_syscall = real;
     }
     std::va_list list;

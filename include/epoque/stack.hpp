@@ -133,7 +133,7 @@ class stack {
         std::optional<T> value;
         const conqueue_status status = core_.pop([&value](cell& node) noexcept { value.emplace(node.element.take()); });
         if (status == conqueue_status::success) [[likely]] {
-            return std::move(*value);
+            return std::move(*value); // NOLINT(bugprone-unchecked-optional-access): success says that `value` is there
         }
         return unexpected(status);
     }

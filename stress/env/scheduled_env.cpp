@@ -9,7 +9,8 @@
 #include <pthread.h>
 #include <ucontext.h>
 
-// Sanitizers want to be told of fibers. Weak: absent, and null, where none is linked.
+// Sanitizers want to be told of fibers. Weak: absent, and null, where none is linked. The names are theirs.
+// NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" {
 [[gnu::weak]] void __sanitizer_start_switch_fiber(void** fake_stack, const void* bottom, std::size_t size);
 [[gnu::weak]] void __sanitizer_finish_switch_fiber(void* fake_stack, const void** bottom, std::size_t* size);
@@ -18,6 +19,7 @@ extern "C" {
 [[gnu::weak]] void __tsan_destroy_fiber(void* fiber);
 [[gnu::weak]] void __tsan_switch_to_fiber(void* fiber, unsigned flags);
 }
+// NOLINTEND(bugprone-reserved-identifier)
 
 namespace epoque::stress {
 namespace {
