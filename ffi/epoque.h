@@ -166,8 +166,8 @@ typedef struct epq_stats {
     uint32_t size;         /* in:  sizeof(epq_stats) */
     uint32_t element_size; /* out: bytes */
     uint64_t type_id;      /* out */
-    uint64_t sends;        /* out: elements sent so far (racy) */
-    uint64_t receives;     /* out: elements received so far (racy) */
+    uint64_t sends;        /* out: elements sent so far (racy); of a queue the tickets: a cell given up counts too */
+    uint64_t receives;     /* out: elements received so far (racy); of a queue the tickets, as above */
     uint64_t length;       /* out: about how many elements it held during the call */
     uint64_t waiters;      /* out: native threads asleep in _recv_n, plus 1 if a watcher is armed */
     uint32_t closed;       /* out: 0 or 1 */
