@@ -185,12 +185,15 @@ endfunction()
 
 # ---- a whole structure -----------------------------------------------------------------------------------------------
 
-# epoque_home(<home> [MODEL]): everything that the structure include/epoque/<home>.hpp brings along.
+# epoque_home(<home> [MODEL] [FREEZE]): everything that the structure include/epoque/<home>.hpp brings along.
 function(epoque_home home)
-    cmake_parse_arguments(PARSE_ARGV 1 arg "MODEL" "" "")
+    cmake_parse_arguments(PARSE_ARGV 1 arg "MODEL;FREEZE" "" "")
     epoque_test(${home})
     if(EPOQUE_BUILD_STRESS)
         target_sources(epoque-stress PRIVATE stress/${home}_stress.cpp)
+        if(arg_FREEZE AND EPOQUE_BUILD_TESTS)
+            target_sources(freeze_test PRIVATE stress/${home}_freeze.cpp)
+        endif()
     endif()
     if(arg_MODEL)
         epoque_model(${home})

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: BSL-1.0
+/// @file
+/// Lock-freedom, tried out: a thread is frozen at each switch point of an operation in turn, and the others must still
+/// complete all of theirs. Then the sleeper wakes up, and nothing may be lost, doubled, reordered or touched after its end.
+/// The same scenarios also run under random schedules without freezing.
+///
+/// A home brings its scenarios in stress/<home>_freeze.cpp; all of them are linked into freeze_test.
+///
+/// EPOQUE_FREEZE_OPERATIONS: how many operations the others complete for each point (default 300).
+#pragma once
+
+#include "env/scheduled_env.hpp"
+#include "harness/linearizability.hpp"
+#include "harness/recorded.hpp"
+
+#include "epoque/domain.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace epoque::stress {
+
+inline std::uint64_t operations_of_the_others() {
+    const char* wish = std::getenv("EPOQUE_FREEZE_OPERATIONS"); // NOLINT(concurrency-mt-unsafe): one thread
+    return wish == nullptr ? 300 : std::strtoull(wish, nullptr, 10);
+}
+
+struct mode_name {
+    std::string operator()(const testing::TestParamInfo<bool>& info) const {
+        return info.param ? "barriers" : "fallback";
+    }
+};
+
+/// Both ways of base/barrier.hpp.
+class freezing : public testing::TestWithParam<bool> {
+  protected:
+    void SetUp() override { scheduled_env::set_asymmetric(GetParam()); }
+
+    /// Freezes the first body at its 1st, 2nd, ... switch point until it has none left. `make` builds a fresh scenario
+    /// whose `bodies()` run and whose `judge()` looks at what came of it.
+    template <class Make>
+    void freeze_everywhere(Make make) {
+        std::uint64_t point = 1;
+        for (;; ++point) {
+            auto scenario = make();
+            schedule wanted;
+            wanted.seed = point;
+            wanted.freeze_at = point;
+            const schedule_result result = scheduler::run(wanted, scenario->bodies());
+            ASSERT_TRUE(result.completed) << "frozen at point " << point << ": " << result.stuck;
+            scenario->judge();
+            if (HasFatalFailure() || HasNonfatalFailure()) {
+                FAIL() << "the first thread was frozen at its switch point " << point;
+            }
+            if (!result.froze) {
+                break;
+            }
+        }
+        EXPECT_GT(point, 3U) << "an operation with hardly a switch point: does it use the Env?";
+        RecordProperty("points", static_cast<int>(point - 1));
+    }
+
+    template <class Make>
+    void random_schedules(Make make, std::uint64_t executions) {
+        for (std::uint64_t seed = 1; seed <= executions; ++seed) {
+            auto scenario = make();
+            schedule wanted;
+            wanted.seed = seed;
+            wanted.switch_every = 1 + static_cast<std::uint32_t>(seed % 7);
+            const schedule_result result = scheduler::run(wanted, scenario->bodies());
+            ASSERT_TRUE(result.completed) << "seed " << seed << ": " << result.stuck;
+            scenario->judge();
+            if (HasFatalFailure() || HasNonfatalFailure()) {
+                FAIL() << "seed " << seed;
+            }
+        }
+    }
+};
+
+// ---- a queue or a stack --------------------------------------------------------------------------------------------------
+
+enum class victim { push, pop, push_many, pop_many, close, mixed };
+
+/// One thread does one operation, two others many.
+template <class Container, container Kind>
+class container_scenario {
+  public:
+    container_scenario(victim what, std::uint64_t filled, std::uint64_t others) : what_(what), others_(others) {
+        shared_.emplace(domain_);
+        for (std::uint32_t thread = 0; thread < 4; ++thread) {
+            lanes_.emplace_back(*shared_, thread, 64 + 2 * others + filled, counted_stamps(clock_));
+        }
+        for (std::uint64_t i = 0; i < filled; ++i) {
+            lanes_[3].push();
+        }
+    }
+
+    std::vector<std::function<void()>> bodies() {
+        return {[this] { first(); }, [this] { other(1); }, [this] { other(2); }};
+    }
+
+    void judge() {
+        while (lanes_[3].pop() == answer::success) {
+        }
+        const history events = joined(lanes_);
+        const monitor check = Kind == container::queue ? check_queue : check_stack;
+        if (check(events)) {
+            ADD_FAILURE() << explain(events, check);
+        }
+        const balance sums = balance_of(events);
+        EXPECT_TRUE(sums.is_even) << sums.pushed << " pushed, " << sums.popped << " popped";
+        shared_.reset();
+    }
+
+  private:
+    void first() {
+        lane_type& mine = lanes_[0];
+        switch (what_) {
+        case victim::push:
+            mine.push();
+            break;
+        case victim::pop:
+            mine.pop();
+            break;
+        case victim::push_many:
+            mine.push_many(6);
+            break;
+        case victim::pop_many:
+            if constexpr (Kind == container::queue) {
+                mine.pop_many(6);
+            } else {
+                mine.pop_all(1);
+            }
+            break;
+        case victim::close:
+            mine.push();
+            mine.close();
+            break;
+        case victim::mixed:
+            for (std::uint64_t i = 0; i < others_; ++i) {
+                other_operation(0, i);
+            }
+        }
+    }
+    void other(std::uint32_t thread) {
+        for (std::uint64_t i = 0; i < others_; ++i) {
+            other_operation(thread, i);
+            scheduler::progress();
+        }
+    }
+    void other_operation(std::uint32_t thread, std::uint64_t i) {
+        if ((i + thread) % 2 == 0) {
+            lanes_[thread].push();
+        } else {
+            lanes_[thread].pop();
+        }
+    }
+
+    using lane_type = lane<Container, counted_stamps>;
+
+    victim what_;
+    std::uint64_t others_;
+    stamp clock_ = 0;
+    basic_domain<scheduled_env> domain_;
+    std::optional<Container> shared_;
+    std::vector<lane_type> lanes_;
+};
+
+template <class Scenario>
+auto with(victim what, std::uint64_t filled, std::uint64_t others) {
+    return [=] { return std::make_unique<Scenario>(what, filled, others); };
+}
+
+} // namespace epoque::stress
