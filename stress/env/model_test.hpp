@@ -54,27 +54,58 @@ namespace epoque::stress::model {
 
 /// See the file's head. `Derived` may also define `setup()` and `finish()`, which run before and after all threads.
 template <class Derived, int Threads>
-struct suite : rl::test_suite<Derived, Threads> {
+struct suite {
+    static constexpr int threads = Threads;
     static_assert(Threads <= static_cast<int>(max_threads));
-
-    suite() {
-        current() = state{};
-        heap::instance().begin_execution();
-    }
-    ~suite() { require(heap::instance().live() == 0, "memory leak: blocks of the Env are still allocated at the end"); }
     void setup() {}
     void finish() {}
+};
 
-    // Relacy's names.
-    void before() { self().setup(); }
+/// A suite without its type. Relacy's machinery is a template over the test; one instance for each number of threads
+/// compiles several times faster than one for each suite.
+struct erased_suite {
+    void (*make)(void*);
+    void (*destroy)(void*);
+    void (*setup)(void*);
+    void (*body)(void*, unsigned);
+    void (*finish)(void*);
+};
+
+/// Where the suite of the current execution lives; of static size, because Relacy watches the heap meanwhile.
+inline constexpr std::size_t suite_room = std::size_t{1} << 16;
+inline constexpr std::size_t suite_alignment = 256;
+
+template <class Suite>
+inline constexpr erased_suite erased{
+    // SAFETY: all five get the room of the one suite that lives there, from make to destroy.
+    [](void* room) { ::new (room) Suite(); },
+    [](void* room) { std::destroy_at(static_cast<Suite*>(room)); },
+    [](void* room) { static_cast<Suite*>(room)->setup(); },
+    [](void* room, unsigned thread) { static_cast<Suite*>(room)->body(thread); },
+    [](void* room) { static_cast<Suite*>(room)->finish(); },
+};
+
+/// What Relacy runs, with its names.
+template <int Threads>
+struct runner : rl::test_suite<runner<Threads>, Threads> {
+    static inline const erased_suite* chosen = nullptr;
+    alignas(suite_alignment) static inline std::byte room[suite_room];
+
+    runner() {
+        current() = state{};
+        heap::instance().begin_execution();
+        chosen->make(room);
+    }
+    ~runner() {
+        chosen->destroy(room);
+        require(heap::instance().live() == 0, "memory leak: blocks of the Env are still allocated at the end");
+    }
+    void before() { chosen->setup(room); }
     void thread(unsigned index) {
-        self().body(index);
+        chosen->body(room, index);
         model_env::thread_exit();
     }
-    void after() { self().finish(); }
-
-  private:
-    Derived& self() noexcept { return static_cast<Derived&>(*this); }
+    void after() { chosen->finish(room); }
 };
 
 /// Whether a test must pass, or must fail because it is there to show that a check bites.
@@ -103,7 +134,12 @@ class program {
 
     template <class Suite>
     void add(test wanted) {
-        entries_.push_back({std::move(wanted), [](rl::test_params& params) { rl::simulate<Suite>(params); }});
+        static_assert(sizeof(Suite) <= suite_room && alignof(Suite) <= suite_alignment);
+        entries_.push_back({std::move(wanted), [](rl::test_params& params) {
+                                using engine = runner<Suite::threads>;
+                                engine::chosen = &erased<Suite>;
+                                rl::simulate<engine>(params);
+                            }});
     }
 
     int run(int argc, char** argv);
