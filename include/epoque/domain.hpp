@@ -60,7 +60,8 @@ struct domain_stats {
     std::uint64_t advances = 0;           ///< epochs so far
     std::uint64_t blocked_advances = 0;   ///< attempts that found a thread pinned at an older epoch
     std::uint64_t heavy_failures = 0;     ///< heavy barriers that did not take place
-    bool asymmetric = false;              ///< barriers by membarrier; otherwise the fallback
+    std::uint64_t lost_objects = 0; ///< retired, and in the hands of a thread that a fork left behind: never freed
+    bool asymmetric = false;        ///< barriers by membarrier; otherwise the fallback
 };
 
 /// A set of threads that read shared memory inside guards, and the garbage that waits for them.
@@ -71,6 +72,10 @@ struct domain_stats {
 /// Memory:           with n threads that retire objects of s bytes and no guard that stays: at most about
 ///                   n * 4 * (512 * s or 256 KiB, whichever is smaller) bytes wait. A guard that stays bounds nothing.
 /// Concurrency:      any thread, every member but the destructor.
+/// Fork:             the child goes on with the calling thread, guards and all; the other threads' guards end and their garbage
+///                   is adopted. An object that another thread had in its hands (an element it was moving, a deleter that it
+///                   ran, what was on its way between two lists) is lost to the child. fork() only: _Fork, clone and vfork
+///                   tell nobody. A fork handler that was registered before the process's first domain must not use one.
 /// Models:           Lockable (lock pins, unlock unpins), as std::rcu_domain.
 ///
 ///     epoque::domain& d = epoque::default_domain();
@@ -175,6 +180,10 @@ class basic_domain {
     /// Runs up to 8 deleters that are due, inside the guard; for operations that retire many objects in one guard.
     void reclaim_some(record_type& record) noexcept;
 
+    /// For a fork's child: forgets every thread but the calling one, whose record here is `mine`, null if it has none. The
+    /// calling thread's guards go on, the others' end; garbage of the others waits for whoever adopts it.
+    void continue_in_child(record_type* mine) noexcept;
+
     /// The pool class for blocks of this shape; see record::allocate.
     std::uint32_t pool_class(std::size_t bytes, std::size_t align) noexcept { return pool_.class_of(bytes, align); }
 
@@ -201,8 +210,10 @@ class basic_domain {
     bool lists_are_mine(record_type& record) noexcept;
     list& bag_of(record_type& record, std::uint64_t epoch) noexcept;
     void sweep(record_type& record, std::uint64_t epoch) noexcept;
-    void take_due(record_type& record, std::uint64_t epoch, list& due) noexcept;
-    void run(record_type& record, list& due) noexcept;
+    void take_due(record_type& record, std::uint64_t epoch) noexcept;
+    void run(record_type& record) noexcept;
+    static void after_fork(void* self, void* record) noexcept;
+    void forget_thread(record_type& record) noexcept;
 
     void try_advance(record_type& record) noexcept;
     bool advance_from(std::uint64_t epoch) noexcept;
@@ -219,18 +230,20 @@ class basic_domain {
 
     // Read by every operation, written once in a while.
     alignas(interference_size) atomic<std::uint64_t> epoch_{1};
-    const std::uint64_t id_;
     const bool fast_;
+    std::uint64_t id_ = 0;                  // constant, once constructed
     atomic<record_type*> records_{nullptr}; // all there ever were; newest first; never shrinks
 
     // Written by whoever advances or waits.
     alignas(interference_size) atomic<std::uint32_t> contenders_{0}; // threads that tried to advance since one began
-    atomic<std::uint32_t> barrier_busy_{0};
+    atomic<record_type*> barrier_turn_{nullptr};                     // of the thread that is in barrier()
     atomic<std::uint64_t> peak_pending_bytes_{0};
     atomic<std::uint64_t> blocked_advances_{0};
     atomic<std::uint64_t> heavy_failures_{0};
-    atomic<std::uint64_t> adoptions_{0}; // changes when garbage moves from an exited thread's record to another's
-    atomic<hook*> aside_{nullptr};       // retired while barrier() held its thread's lists; not stamped yet
+    atomic<std::uint64_t> adoptions_{0};    // changes when garbage moves from an exited thread's record to another's
+    atomic<hook*> aside_{nullptr};          // retired while barrier() held its thread's lists; not stamped yet
+    atomic<std::uint64_t> lost_objects_{0}; // written by a fork's child
+    atomic<std::uint64_t> lost_bytes_{0};
 
     core::pool<Env> pool_;
 };
@@ -243,4 +256,5 @@ domain& default_domain();
 
 } // namespace epoque
 
+#include "epoque/core/domain_fork.hpp"
 #include "epoque/core/domain_impl.hpp"

@@ -113,11 +113,14 @@ struct scheduled_env {
         return asymmetric();
     }
 
+    static void fork_point() noexcept {}
+
     static void pause() { scheduler::yield(); }
     static void relax(unsigned) { scheduler::yield(); }
 
     static local_record& local(std::uint64_t domain) noexcept;
-    static std::uint64_t open_domain();
+    using fork_hook = std_env::fork_hook;
+    static std::uint64_t open_domain(void* domain = nullptr, fork_hook after_fork = nullptr);
     static void close_domain(std::uint64_t domain) noexcept;
     static void* find_local(std::uint64_t domain) noexcept;
     static void remember_local(std::uint64_t domain, void* record, void (*at_end)(void*) noexcept);

@@ -8,7 +8,14 @@
 namespace epoque {
 
 template <class Env>
-basic_domain<Env>::basic_domain() : id_(Env::open_domain()), fast_(Env::asymmetric()) {}
+basic_domain<Env>::basic_domain() : fast_(Env::asymmetric()) {
+    id_ = Env::open_domain(this, &after_fork); // from here on a fork finds it, so all of it must be there
+}
+
+template <class Env>
+void basic_domain<Env>::after_fork(void* self, void* record) noexcept {
+    static_cast<basic_domain*>(self)->continue_in_child(static_cast<record_type*>(record));
+}
 
 template <class Env>
 basic_domain<Env>::~basic_domain() {
@@ -19,8 +26,8 @@ basic_domain<Env>::~basic_domain() {
             misuse("domain destroyed while a guard of it lives. End all guards first.");
         }
     }
+    list due;
     for (bool found = true; found;) {
-        list due;
         // [dtor.again] relaxed: as [dtor.records]. Each time anew: a deleter that retires may have made a record.
         record_type* const first = records_.load(Env::relaxed);
         for (record_type* record = first; record != nullptr; record = record->next) {
@@ -37,7 +44,8 @@ basic_domain<Env>::~basic_domain() {
         }
         found = !due.empty();
         if (found) {
-            run(*first, due); // there is one, or nothing could have been retired
+            first->due.splice(due); // there is one, or nothing could have been retired
+            run(*first);
         }
     }
     Env::close_domain(id_);
@@ -163,16 +171,16 @@ void basic_domain<Env>::leave(record_type& record) noexcept {
 
 template <class Env>
 void basic_domain<Env>::leave_with_garbage(record_type& record) noexcept {
-    list due;
-    if (!record.reclaiming) {
+    const bool reclaims = !record.reclaiming;
+    if (reclaims) {
         // [leave.state] relaxed: our own store; the epoch in it was acquired by [pin.epoch].
-        take_due(record, record.state.load(Env::relaxed) >> 1, due);
+        take_due(record, record.state.load(Env::relaxed) >> 1);
     }
     // [leave.idle] release: pairs with [scan.state], [barrier.state]
     //   As [unpin.idle]; and barrier() must see `running` and the lists as we left them.
     Env::store_release(record.fast, record.state, record_type::idle);
-    if (!due.empty()) {
-        run(record, due);
+    if (reclaims && !record.due.empty()) {
+        run(record);
     }
 }
 
@@ -284,7 +292,7 @@ void basic_domain<Env>::sweep(record_type& record, std::uint64_t epoch) noexcept
 }
 
 template <class Env>
-void basic_domain<Env>::take_due(record_type& record, std::uint64_t epoch, list& due) noexcept {
+void basic_domain<Env>::take_due(record_type& record, std::uint64_t epoch) noexcept {
     if (!lists_are_mine(record)) {
         return;
     }
@@ -294,7 +302,7 @@ void basic_domain<Env>::take_due(record_type& record, std::uint64_t epoch, list&
     const std::uint64_t expired = record.expired.count();
     // Two keep up with a thread that retires one object an operation; more, up to eight, when a backlog has built up.
     const std::uint64_t share = std::min(expired, std::min<std::uint64_t>(2 + expired / 256, 8));
-    record.expired.move_first(share, due);
+    record.expired.move_first(share, record.due);
     // Expired garbage that is left calls us again at the next unpin; otherwise only a new epoch does.
     const bool more = share != expired;
     record.calm_state = more ? record_type::idle : record_type::pinned(epoch);
@@ -306,18 +314,17 @@ void basic_domain<Env>::take_due(record_type& record, std::uint64_t epoch, list&
 }
 
 template <class Env>
-void basic_domain<Env>::run(record_type& record, list& due) noexcept {
-    std::uint64_t bytes = 0;
-    const std::uint64_t count = due.count();
+void basic_domain<Env>::run(record_type& record) noexcept {
     record.reclaiming = true;
-    while (!due.empty()) {
-        hook* object = due.take_first();
-        bytes += object->bytes;
+    while (!record.due.empty()) {
+        hook* object = record.due.take_first();
+        ++record.running_objects;
+        record.running_bytes += object->bytes;
         object->reclaim(object, record);
     }
     record.reclaiming = false;
-    record.freed_count.add(count);
-    record.freed_size.add(bytes);
+    record.freed_count.add(std::exchange(record.running_objects, 0));
+    record.freed_size.add(std::exchange(record.running_bytes, 0));
     // [run.done] release: pairs with [barrier.running]
     //   barrier() promises that the deleters have run.
     record.running.store(0, Env::release);
@@ -328,11 +335,10 @@ void basic_domain<Env>::reclaim_some(record_type& record) noexcept {
     if (record.reclaiming) {
         return;
     }
-    list due;
     // [some.state] relaxed: as [leave.state].
-    take_due(record, record.state.load(Env::relaxed) >> 1, due);
-    if (!due.empty()) {
-        run(record, due);
+    take_due(record, record.state.load(Env::relaxed) >> 1);
+    if (!record.due.empty()) {
+        run(record);
     }
 }
 
@@ -533,33 +539,35 @@ template <class Env>
 void basic_domain<Env>::barrier() {
     record_type& mine = local();
     refuse(mine, "barrier() called inside a guard or a deleter; it would wait for itself. End the guard first.");
+    record_type* nobody = nullptr;
     // [barrier.lock] acquire: pairs with [barrier.unlock]
-    //   One barrier() at a time: R3 speaks of one.
-    for (unsigned round = 0; barrier_busy_.exchange(1, Env::acquire) != 0; ++round) {
+    //   One barrier() at a time: R3 speaks of one. Failure (relaxed): another one's turn.
+    for (unsigned round = 0; !barrier_turn_.compare_exchange_strong(nobody, &mine, Env::acquire, Env::relaxed);
+         ++round) {
+        nobody = nullptr;
         Env::relax(round);
     }
     struct unlock_at_end {
         ~unlock_at_end() {
             // [barrier.unlock] release: pairs with [barrier.lock]
             //   As [barrier.lock].
-            busy.store(0, Env::release);
+            turn.store(nullptr, Env::release);
         }
-        atomic<std::uint32_t>& busy;
-    } const unlock{barrier_busy_};
+        atomic<record_type*>& turn;
+    } const unlock{barrier_turn_};
 
     {
         const guard pinned = pin();
         collect_strays(mine);
     }
     wait_for_grace(mine);
-    list due;
     try {
-        take_all(mine, due);
+        take_all(mine, mine.due);
     } catch (...) {
-        run(mine, due);
+        run(mine);
         throw;
     }
-    run(mine, due);
+    run(mine);
     // [running.records] acquire: pairs with [acquire.link]
     //   As [acquire.list].
     for (record_type* record = records_.load(Env::acquire); record != nullptr; record = record->next) {
@@ -662,7 +670,11 @@ domain_stats basic_domain<Env>::stats() const noexcept {
         sum.most_freed_at_once = std::max(sum.most_freed_at_once, record->most_freed_at_once.get());
     }
     // Counts of one moment need not fit together while threads run: never report a negative rest.
-    sum.pending_objects = sum.retired_objects - std::min(sum.retired_objects, sum.freed_objects);
+    // [stats.lost] relaxed: a statistic.
+    sum.lost_objects = lost_objects_.load(Env::relaxed);
+    // [stats.lost_bytes] relaxed: a statistic.
+    sum.pending_bytes -= lost_bytes_.load(Env::relaxed);
+    sum.pending_objects = sum.retired_objects - std::min(sum.retired_objects, sum.freed_objects + sum.lost_objects);
     if (static_cast<std::int64_t>(sum.pending_bytes) < 0) {
         sum.pending_bytes = 0;
     }

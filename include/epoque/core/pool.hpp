@@ -100,6 +100,7 @@ class pool {
         block* taken = mine.first_[index];
         mine.first_[index] = taken->next;
         --mine.count_[index];
+        Env::fork_point(); // before the caller writes over the link
         return taken;
     }
 
@@ -110,9 +111,22 @@ class pool {
             return;
         }
         // SAFETY: the block is at least a pointer large and aligned (class_of's callers), and ours alone.
-        mine.first_[index] = ::new (memory) block{mine.first_[index]};
+        block* const given = ::new (memory) block{mine.first_[index]};
+        Env::fork_point();
+        mine.first_[index] = given;
         if (++mine.count_[index] >= 2 * bundle_size(bytes)) {
             store_bundle(mine, index, bundle_size(bytes));
+        }
+    }
+
+    /// Makes the magazine whole that a thread was changing when a fork left it behind: as garbage_list::mend, the chains
+    /// are whole at each moment, and no block is in two places.
+    void mend(magazine& left) noexcept {
+        for (std::uint32_t index = 0; index < classes; ++index) {
+            left.count_[index] = 0;
+            for (const block* each = left.first_[index]; each != nullptr; each = each->next) {
+                ++left.count_[index];
+            }
         }
     }
 
@@ -164,6 +178,7 @@ class pool {
         }
         mine.first_[index] = last->next;
         mine.count_[index] -= size;
+        Env::fork_point();
         last->next = nullptr;
         for (auto& place : shelves_[index].bundles) {
             block* none = nullptr;

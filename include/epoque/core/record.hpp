@@ -14,7 +14,8 @@
 ///       `takeover = none`.
 ///   R2 and R3 exclude each other by the barrier axioms: either the owner's pin comes after the heavy barrier and it
 ///   reads `takeover != none`, or the one who asks reads `state` pinned and waits. The owner never waits: what it
-///   retires meanwhile goes to the domain's shared list `aside_`. The magazine is the owner's alone.
+///   retires meanwhile goes to the domain's shared list `aside_`. The magazine and `due` are the owner's alone.
+///   R4  A fork's child finds them as they were at some moment of each other thread (domain_fork.hpp).
 #pragma once
 
 #include "epoque/base/config.hpp"
@@ -88,7 +89,10 @@ struct alignas(interference_size) record {
 
     // Garbage: R1 to R3.
     alignas(interference_size) garbage_list<Env> bag[bags];
-    garbage_list<Env> expired; // past its grace period
+    garbage_list<Env> expired;         // past its grace period
+    garbage_list<Env> due;             // of these, what the owner is running the deleters of
+    std::uint64_t running_objects = 0; // taken out of `due`, not yet counted as freed
+    std::uint64_t running_bytes = 0;
     typename core::pool<Env>::magazine magazine;
     core::pool<Env>& pool;
 
