@@ -20,6 +20,7 @@
 #include <vector>
 
 #include <pthread.h>
+#include <unistd.h>
 
 namespace epoque {
 namespace {
@@ -159,6 +160,10 @@ void* std_env::find_local(std::uint64_t domain) noexcept {
         }
     }
     return nullptr;
+}
+
+std::uint64_t std_env::thread_number() noexcept {
+    return static_cast<std::uint64_t>(::gettid());
 }
 
 void std_env::remember_local(std::uint64_t domain, void* record, void (*at_end)(void*) noexcept) {

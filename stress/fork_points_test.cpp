@@ -89,7 +89,7 @@ class scenario {
     void first() {
         switch (what_) {
         case work::retire:
-            for (std::uint64_t i = 0; i < 14; ++i) { // through all bags, to the deleters
+            for (std::uint64_t i = 0; i < 9; ++i) { // through the bags, to the deleters
                 table_->replace(0, i);
             }
             break;
@@ -102,19 +102,19 @@ class scenario {
             table_->replace(0, 1); // the fiber's end gives the record back
             break;
         case work::queue:
-            for (std::uint64_t i = 0; i < 9; ++i) {
+            for (std::uint64_t i = 0; i < 5; ++i) {
                 line_->push(i);
                 static_cast<void>(line_->try_pop());
             }
             break;
         case work::stack:
-            for (std::uint64_t i = 0; i < 6; ++i) {
+            for (std::uint64_t i = 0; i < 4; ++i) {
                 pile_->push(i);
                 static_cast<void>(pile_->try_pop());
             }
             break;
         case work::collect:
-            for (std::uint64_t i = 0; i < 12; ++i) {
+            for (std::uint64_t i = 0; i < 7; ++i) {
                 table_->replace(1, i);
             }
         }

@@ -175,6 +175,8 @@ struct fault_env {
         std_env::remember_local(domain, record, at_end);
     }
 
+    static std::uint64_t thread_number() noexcept { return std_env::thread_number(); }
+
     static void* allocate(std::size_t bytes, std::size_t align) {
         if (fault_plan::allocation_fails()) {
             throw std::bad_alloc();

@@ -380,6 +380,7 @@ struct model_env {
     static void close_domain(std::uint64_t domain) noexcept;
     static void* find_local(std::uint64_t domain) noexcept;
     static void remember_local(std::uint64_t domain, void* record, void (*release)(void*) noexcept);
+    static std::uint64_t thread_number() noexcept { return detail::thread(); }
     /// What the end of a thread does: hands every record back.
     static void thread_exit() noexcept;
 

@@ -179,6 +179,9 @@ struct std_env {
     /// Throws: bad_alloc; nothing is remembered then.
     static void remember_local(std::uint64_t domain, void* record, void (*at_end)(void*) noexcept);
 
+    /// The operating system's number of the calling thread, for messages.
+    static std::uint64_t thread_number() noexcept;
+
     // ---- memory ----------------------------------------------------------------------------------------------
 
     /// Throws: bad_alloc. The aligned operator new is the slower one, and only called where it is needed.

@@ -8,7 +8,13 @@
 namespace epoque {
 
 template <class Env>
-basic_domain<Env>::basic_domain() : fast_(Env::asymmetric()) {
+basic_domain<Env>::basic_domain(const domain_options& options)
+    : fast_(Env::asymmetric()), options_(options),
+      step_(options.max_pending_bytes == 0
+                ? Env::advance_bytes
+                : static_cast<std::int64_t>(std::clamp<std::uint64_t>(
+                      options.max_pending_bytes / 16, Env::advance_bytes / Env::advance_objects, Env::advance_bytes))),
+      pool_(options.memory) {
     id_ = Env::open_domain(this, &after_fork); // from here on a fork finds it, so all of it must be there
 }
 
@@ -54,7 +60,7 @@ basic_domain<Env>::~basic_domain() {
         record_type* next = record->next;
         pool_.drain(record->magazine);
         std::destroy_at(record);
-        Env::deallocate(record, sizeof(record_type), alignof(record_type));
+        pool_.deallocate(record, sizeof(record_type), alignof(record_type));
         record = next;
     }
 }
@@ -72,6 +78,8 @@ auto basic_domain<Env>::attach() -> record_type& {
             release_record(record);
             throw;
         }
+        // [attach.thread] relaxed: for messages.
+        record->thread.store(Env::thread_number(), Env::relaxed);
         found = record;
     }
     Env::local(id_) = local_record{id_, found};
@@ -88,13 +96,14 @@ auto basic_domain<Env>::acquire_record() -> record_type* {
             return record;
         }
     }
-    void* memory = Env::allocate(sizeof(record_type), alignof(record_type));
+    void* memory = pool_.allocate(sizeof(record_type), alignof(record_type));
     // SAFETY: fresh memory of the record's size and alignment.
     auto* record = ::new (memory) record_type(fast_, pool_);
     // [acquire.head] relaxed: only the expected value of [acquire.link].
     record->next = records_.load(Env::relaxed);
     // [acquire.link] acq_rel: pairs with [acquire.list], [meet.records], [scan.records], [walk.records],
-    //   [barrier.records], [running.records], [stats.records]
+    //   [barrier.records], [running.records], [stats.records], [domain_limits:pending.records],
+    //   [domain_limits:trim.records]
     //   Release: readers of the list see the record built. Acquire, and a read-modify-write: the fallback's heavy side
     //   does one on this word too. If our link comes first, its scan sees the record; if its read comes first, we
     //   synchronize with it before our first pin. On failure (relaxed) only the expected value changes.
@@ -182,6 +191,7 @@ void basic_domain<Env>::leave_with_garbage(record_type& record) noexcept {
     if (reclaims && !record.due.empty()) {
         run(record);
     }
+    pool_.trim_mine(record.magazine);
 }
 
 // ---- retire ----------------------------------------------------------------------------------------------------------
@@ -208,16 +218,41 @@ void basic_domain<Env>::retire(T* object, Deleter deleter) {
         T* object_;
         [[no_unique_address]] Deleter deleter_;
     };
-    const guard pinned = pin();
-    record_type& record = pinned.record();
-    const std::uint32_t block_class = pool_class(sizeof(owned), alignof(owned));
-    void* memory = record.allocate(block_class, sizeof(owned), alignof(owned));
-    // SAFETY: a fresh block of the node's size and alignment.
-    retire_hook(record, ::new (memory) owned(object, std::move(deleter), block_class));
+    record_type& record = local();
+    {
+        const guard pinned(*this, record);
+        const std::uint32_t block_class = pool_class(sizeof(owned), alignof(owned));
+        void* memory = record.allocate(block_class, sizeof(owned), alignof(owned));
+        // SAFETY: a fresh block of the node's size and alignment.
+        put(record, ::new (memory) owned(object, std::move(deleter), block_class));
+    }
+    pay(record);
 }
 
 template <class Env>
-void basic_domain<Env>::retire_hook(record_type& record, hook* object) noexcept {
+void basic_domain<Env>::retire_with_hook(hook* object) {
+    record_type& record = local();
+    {
+        const guard pinned(*this, record);
+        put(record, object);
+    }
+    pay(record);
+}
+
+/// After a retirement, and outside of its guard.
+template <class Env>
+void basic_domain<Env>::pay(record_type& record) noexcept {
+    if (record.over_limit) [[unlikely]] {
+        if (record.nest == 0 && !record.reclaiming) {
+            relieve(record);
+        } else {
+            report_garbage(record);
+        }
+    }
+}
+
+template <class Env>
+void basic_domain<Env>::put(record_type& record, hook* object) noexcept {
     record.retired_count.add(1);
     record.retired_size.add(object->bytes);
     // [retire.order] barrier: pairs with [meet.heavy], [meet.state]
@@ -243,8 +278,11 @@ void basic_domain<Env>::retire_hook(record_type& record, hook* object) noexcept 
     constexpr std::int64_t least = Env::advance_bytes / Env::advance_objects;
     record.budget -= std::max<std::int64_t>(object->bytes, least);
     if (record.budget < 0) [[unlikely]] {
-        record.budget = Env::advance_bytes - least;
+        record.budget = step_ - least;
         try_advance(record);
+        if (options_.max_pending_bytes != 0) [[unlikely]] {
+            check_limit(record);
+        }
     }
     if (record.nest > 1) {
         reclaim_some(record); // the outer guard may last for any number of operations: do not wait for its end
@@ -303,6 +341,7 @@ void basic_domain<Env>::take_due(record_type& record, std::uint64_t epoch) noexc
     // Two keep up with a thread that retires one object an operation; more, up to eight, when a backlog has built up.
     const std::uint64_t share = std::min(expired, std::min<std::uint64_t>(2 + expired / 256, 8));
     record.expired.move_first(share, record.due);
+    count_waits(record, record, share);
     // Expired garbage that is left calls us again at the next unpin; otherwise only a new epoch does.
     const bool more = share != expired;
     record.calm_state = more ? record_type::idle : record_type::pinned(epoch);
@@ -311,6 +350,20 @@ void basic_domain<Env>::take_due(record_type& record, std::uint64_t epoch) noexc
         // [due.running] relaxed: the release of [leave.idle] or [lists.grant] carries it to barrier().
         record.running.store(1, Env::relaxed);
     }
+}
+
+/// Counts `objects` that were taken out of the lists of `from`; what is left in them was retired after them.
+template <class Env>
+void basic_domain<Env>::count_waits(record_type& runner, const record_type& from, std::uint64_t objects) noexcept {
+    if (objects == 0) {
+        return;
+    }
+    std::uint64_t after = from.expired.count();
+    for (const list& bag : from.bag) {
+        after += bag.count();
+    }
+    const auto bucket = static_cast<std::size_t>(std::bit_width(after));
+    runner.retired_meanwhile[std::min(bucket, core::wait_buckets - 1)].add(objects);
 }
 
 template <class Env>
@@ -354,7 +407,7 @@ void basic_domain<Env>::try_advance(record_type& record) noexcept {
     }
     // [advance.from] acquire: pairs with [advance.step]
     //   D1 wants the reading of e before the heavy barrier; and we pass on what earlier advances waited for.
-    advance_from(epoch_.load(Env::acquire));
+    advance_from(record, epoch_.load(Env::acquire));
     // [advance.reset] relaxed: as [advance.elect].
     contenders_.store(0, Env::relaxed);
     collect_strays(record);
@@ -386,7 +439,7 @@ bool basic_domain<Env>::meet_all() noexcept {
 }
 
 template <class Env>
-bool basic_domain<Env>::advance_from(std::uint64_t epoch) noexcept {
+bool basic_domain<Env>::advance_from(record_type& mine, std::uint64_t epoch) noexcept {
     if (!meet_all()) {
         return false;
     }
@@ -402,6 +455,9 @@ bool basic_domain<Env>::advance_from(std::uint64_t epoch) noexcept {
         if (state != record_type::idle && state != record_type::pinned(epoch)) {
             // [scan.blocked] relaxed: a statistic.
             blocked_advances_.fetch_add(1, Env::relaxed);
+            if (options_.on_stalled != nullptr) {
+                note_blocked(mine, *other, state, epoch);
+            }
             return false;
         }
         pending += other->retired_size.get() - other->freed_size.get();
@@ -413,7 +469,7 @@ bool basic_domain<Env>::advance_from(std::uint64_t epoch) noexcept {
            !peak_pending_bytes_.compare_exchange_weak(peak, pending, Env::relaxed, Env::relaxed)) {
     }
     // [advance.step] acq_rel: pairs with [pin.epoch], [retire.stamp], [advance.from], [grace.epoch],
-    //   [grace.look], [adopt.epoch], [adopt.from], [barrier.epoch]
+    //   [grace.look], [adopt.epoch], [adopt.from], [barrier.epoch], [domain_limits:trim.from]
     //   Who reads the new epoch sees the end of every guard that this and earlier advances waited for, and every unlinking
     //   that came before the light barriers before its heavy one.
     //   Failure (relaxed): somebody else did it.
@@ -511,7 +567,7 @@ void basic_domain<Env>::wait_for_grace(record_type& record) {
         }
         // [grace.failures] relaxed: a thread's own failure is in its own program order.
         const std::uint64_t failures = heavy_failures_.load(Env::relaxed);
-        if (!advance_from(epoch)) {
+        if (!advance_from(record, epoch)) {
             refuse_without_barriers(failures);
             Env::relax(round);
         }
@@ -539,23 +595,32 @@ template <class Env>
 void basic_domain<Env>::barrier() {
     record_type& mine = local();
     refuse(mine, "barrier() called inside a guard or a deleter; it would wait for itself. End the guard first.");
+    const turn only(*this, mine);
+    free_all(mine);
+}
+
+template <class Env>
+basic_domain<Env>::turn::turn(basic_domain& home, record_type& mine) noexcept : domain_(home) {
     record_type* nobody = nullptr;
     // [barrier.lock] acquire: pairs with [barrier.unlock]
     //   One barrier() at a time: R3 speaks of one. Failure (relaxed): another one's turn.
-    for (unsigned round = 0; !barrier_turn_.compare_exchange_strong(nobody, &mine, Env::acquire, Env::relaxed);
+    for (unsigned round = 0; !domain_.barrier_turn_.compare_exchange_strong(nobody, &mine, Env::acquire, Env::relaxed);
          ++round) {
         nobody = nullptr;
         Env::relax(round);
     }
-    struct unlock_at_end {
-        ~unlock_at_end() {
-            // [barrier.unlock] release: pairs with [barrier.lock]
-            //   As [barrier.lock].
-            turn.store(nullptr, Env::release);
-        }
-        atomic<record_type*>& turn;
-    } const unlock{barrier_turn_};
+}
 
+template <class Env>
+basic_domain<Env>::turn::~turn() {
+    // [barrier.unlock] release: pairs with [barrier.lock]
+    //   As [barrier.lock].
+    domain_.barrier_turn_.store(nullptr, Env::release);
+}
+
+/// What barrier() does in its turn.
+template <class Env>
+void basic_domain<Env>::free_all(record_type& mine) {
     {
         const guard pinned = pin();
         collect_strays(mine);
@@ -595,11 +660,13 @@ void basic_domain<Env>::take_all(record_type& mine, list& due) {
             const std::uint64_t had = due.count();
             if (record == &mine) {
                 take_expired(*record, due);
+                count_waits(mine, *record, due.count() - had);
             } else if (own_for_a_moment(*record, core::vacant) || own_for_a_moment(*record, core::orphaned)) {
                 take_expired(*record, due);
+                count_waits(mine, *record, due.count() - had);
                 disown(*record);
             } else {
-                take_over(*record, due);
+                take_over(mine, *record, due);
                 continue;
             }
             own_moves += due.count() != had ? 1U : 0U;
@@ -614,7 +681,7 @@ void basic_domain<Env>::take_all(record_type& mine, list& due) {
 
 /// Rule R3: moves what is past its grace period out of the record of a thread that lives and may be asleep.
 template <class Env>
-void basic_domain<Env>::take_over(record_type& record, list& due) {
+void basic_domain<Env>::take_over(record_type& mine, record_type& record, list& due) {
     // [barrier.ask] relaxed: the heavy barrier (fallback: the read-modify-write of `state`) orders it against the pin.
     record.takeover.store(core::asked, Env::relaxed);
     // [ask.failures] relaxed: as [grace.failures].
@@ -637,7 +704,9 @@ void basic_domain<Env>::take_over(record_type& record, list& due) {
         // [barrier.epoch] acquire: pairs with [advance.step]
         //   D3.
         sweep(record, epoch_.load(Env::acquire));
+        const std::uint64_t expired = record.expired.count();
         due.splice(record.expired);
+        count_waits(mine, record, expired);
     }
     // [barrier.return] release: pairs with [lists.check]
     //   The owner sees the lists as we left them.
@@ -667,6 +736,9 @@ domain_stats basic_domain<Env>::stats() const noexcept {
         sum.pending_bytes -= record->freed_size.get();
         sum.retired_objects += record->retired_count.get();
         sum.pending_bytes += record->retired_size.get();
+        for (std::size_t i = 0; i < core::wait_buckets; ++i) {
+            sum.retired_meanwhile[i] += record->retired_meanwhile[i].get();
+        }
         sum.most_freed_at_once = std::max(sum.most_freed_at_once, record->most_freed_at_once.get());
     }
     // Counts of one moment need not fit together while threads run: never report a negative rest.
@@ -686,6 +758,8 @@ domain_stats basic_domain<Env>::stats() const noexcept {
     // [stats.failures] relaxed: a statistic.
     sum.heavy_failures = heavy_failures_.load(Env::relaxed);
     sum.asymmetric = fast_;
+    // [stats.stalls] relaxed: a statistic.
+    sum.stalls = stalls_.load(Env::relaxed);
     return sum;
 }
 
