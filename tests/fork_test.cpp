@@ -381,10 +381,10 @@ TEST(fork, threads_of_the_child_take_the_records_of_those_it_left_behind) {
 TEST(fork, a_child_of_threads_at_any_moment_loses_little_and_frees_nothing_twice) {
     constexpr std::size_t threads = 4;
     constexpr std::uint64_t objects_each = 60'000;
+    std::vector<std::vector<tracked>> objects;
     domain home;
     queue<std::uint64_t> line(home);
     stack<std::uint64_t> pile(home);
-    std::vector<std::vector<tracked>> objects;
     for (std::size_t i = 0; i < threads; ++i) {
         objects.emplace_back(objects_each);
     }
