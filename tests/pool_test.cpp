@@ -177,8 +177,8 @@ TEST_F(pools, what_is_kept_is_bounded) {
             give(0, index, block, bytes);
         }
         const std::uint64_t kept = small_env::live_blocks() - before;
-        EXPECT_LE(kept, (pool::depot_bundles + 2) * bundle(bytes)) << "P3, for blocks of " << bytes;
-        EXPECT_GE(kept, pool::depot_bundles * bundle(bytes)) << "a pool that keeps nothing is none";
+        EXPECT_LE(kept, (pool::places(bytes) + 2) * bundle(bytes)) << "P3, for blocks of " << bytes;
+        EXPECT_GE(kept, pool::places(bytes) * bundle(bytes)) << "a pool that keeps nothing is none";
     }
 }
 

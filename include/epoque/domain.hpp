@@ -35,9 +35,12 @@
 #include "epoque/core/record.hpp"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <memory_resource>
 #include <new>
 #include <system_error>
 #include <type_traits>
@@ -60,7 +63,44 @@ struct domain_stats {
     std::uint64_t advances = 0;           ///< epochs so far
     std::uint64_t blocked_advances = 0;   ///< attempts that found a thread pinned at an older epoch
     std::uint64_t heavy_failures = 0;     ///< heavy barriers that did not take place
-    bool asymmetric = false;              ///< barriers by membarrier; otherwise the fallback
+    std::uint64_t lost_objects = 0; ///< retired, and in the hands of a thread that a fork left behind: never freed
+    std::uint64_t stalls = 0;       ///< guards that were reported to domain_options::on_stalled
+    /// How long garbage waited: [i] counts the freed objects after which their thread had retired at least 2^(i-1) and fewer
+    /// than 2^i more ([0]: none). In objects and not in epochs, since a stalled reader stops those, too. Exact for a thread
+    /// that frees its own garbage; what barrier() frees is counted with the longest wait of its batch.
+    std::array<std::uint64_t, core::wait_buckets> retired_meanwhile{};
+    bool asymmetric = false; ///< barriers by membarrier; otherwise the fallback
+};
+
+/// What `domain_options::on_stalled` is told.
+struct stall {
+    enum class cause : std::uint8_t {
+        old_guard,        ///< a guard has blocked `blocked_advances` advances
+        too_much_garbage, ///< more than max_pending_bytes wait, and the calling thread is in no position to wait
+    };
+    cause why = cause::old_guard;
+    std::uint64_t thread = 0;           ///< whose guard it is (gettid), or who retires
+    std::uint64_t epoch = 0;            ///< the domain's
+    std::uint64_t pinned_epoch = 0;     ///< the guard's; 0 for too_much_garbage
+    std::uint64_t blocked_advances = 0; ///< by this guard
+    std::uint64_t pending_bytes = 0;    ///< garbage, about
+};
+
+/// How a domain treats garbage that does not go away, and where its memory comes from.
+///
+///     epoque::domain d({.max_pending_bytes = 64 << 20, .on_stalled = &log_stall});
+struct domain_options {
+    /// Above this much garbage retire() waits until it has been freed; 0: no limit. See domain::retire.
+    std::uint64_t max_pending_bytes = 0;
+    /// A guard that blocks this many advances of the epoch is reported, once.
+    std::uint32_t stalled_after = 64;
+    /// Called by the thread that finds the stall, which may be inside any operation of this domain and of its structures.
+    /// It may do what a deleter may: use structures, retire; not synchronize() or barrier(). Holds no lock of the domain,
+    /// but the turn of barrier() where that finds the stall.
+    void (*on_stalled)(const stall& what, void* context) noexcept = nullptr;
+    void* context = nullptr; ///< handed to on_stalled
+    /// Where records, pooled blocks, segments and nodes come from; thread-safe, outlives the domain. Null: operator new.
+    std::pmr::memory_resource* memory = nullptr;
 };
 
 /// A set of threads that read shared memory inside guards, and the garbage that waits for them.
@@ -71,6 +111,10 @@ struct domain_stats {
 /// Memory:           with n threads that retire objects of s bytes and no guard that stays: at most about
 ///                   n * 4 * (512 * s or 256 KiB, whichever is smaller) bytes wait. A guard that stays bounds nothing.
 /// Concurrency:      any thread, every member but the destructor.
+/// Fork:             the child goes on with the calling thread, guards and all; the other threads' guards end and their garbage
+///                   is adopted. An object that another thread had in its hands (an element it was moving, a deleter that it
+///                   ran, what was on its way between two lists) is lost to the child. fork() only: _Fork, clone and vfork
+///                   tell nobody. A fork handler that was registered before the process's first domain must not use one.
 /// Models:           Lockable (lock pins, unlock unpins), as std::rcu_domain.
 ///
 ///     epoque::domain& d = epoque::default_domain();
@@ -107,7 +151,8 @@ class basic_domain {
     };
 
     /// Throws: bad_alloc, system_error (the platform has no thread-exit hook left).
-    basic_domain();
+    basic_domain() : basic_domain(domain_options()) {}
+    explicit basic_domain(const domain_options& options);
     basic_domain(const basic_domain&) = delete;
     basic_domain& operator=(const basic_domain&) = delete;
     /// Runs all deleters that still wait. Precondition: no guard of this domain lives and no structure uses it;
@@ -145,6 +190,12 @@ class basic_domain {
     /// Synchronization: the end of every guard that could reach `object` happens before its deleter.
     /// Complexity:      O(1), one small allocation; every 512th call or 256 KiB tries to advance the epoch, O(threads).
     /// Throws:          bad_alloc; `object` is then still the caller's.
+    /// Limit:           with domain_options::max_pending_bytes it may find that more waits. Then, if the thread is in no
+    ///                  guard of this domain and no deleter, it does what barrier() does before it returns: not lock-free,
+    ///                  and a deadlock if it holds what another guard's end waits for. Otherwise it reports through
+    ///                  on_stalled, once until the garbage is below the limit, and goes on. It looks after each
+    ///                  max_pending_bytes / 16 (at most 256 KiB, or 512 objects) that its thread retired. The structures'
+    ///                  own operations never wait; they report.
     template <class T, class Deleter = std::default_delete<T>>
     void retire(T* object, Deleter deleter = Deleter());
 
@@ -162,6 +213,15 @@ class basic_domain {
     /// Throws:          as synchronize.
     void barrier();
 
+    /// Gives pooled memory back to the allocator: the depot's, the caller's and that of exited threads at once, and what
+    /// other threads keep (per size two bundles of 16 KiB, or one block where that is larger) at the end of their next
+    /// operation. A thread that never operates again keeps that much until it ends and somebody trims, or the domain ends.
+    ///
+    /// Progress:        wait-free but for the allocator; one attempt to advance the epoch.
+    /// Complexity:      O(blocks given back + threads).
+    /// Throws:          nothing.
+    void trim() noexcept;
+
     /// A look at all records. Progress: wait-free. Complexity: O(threads that ever were at the same time).
     domain_stats stats() const noexcept;
 
@@ -170,10 +230,27 @@ class basic_domain {
     /// Retires an object that carries its hook. Precondition: `record` is the calling thread's, and pinned. May run up to
     /// 8 deleters of earlier calls where the guard is nested in another one, whose end may be far away. An operation that
     /// retires more than 4 objects calls reclaim_some() for each.
-    void retire_hook(record_type& record, hook* object) noexcept;
+    void retire_hook(record_type& record, hook* object) noexcept {
+        put(record, object);
+        if (record.over_limit) [[unlikely]] {
+            report_garbage(record);
+        }
+    }
+    /// As retire, for an object that carries its hook. Throws: bad_alloc, on a thread's first call only.
+    void retire_with_hook(hook* object);
 
     /// Runs up to 8 deleters that are due, inside the guard; for operations that retire many objects in one guard.
     void reclaim_some(record_type& record) noexcept;
+
+    /// For a fork's child: forgets every thread but the calling one, whose record here is `mine`, null if it has none. The
+    /// calling thread's guards go on, the others' end; garbage of the others waits for whoever adopts it.
+    void continue_in_child(record_type* mine) noexcept;
+
+    /// Memory from the domain's allocator, unpooled. Throws: bad_alloc. `deallocate` also takes a block of record::allocate.
+    void* allocate(std::size_t bytes, std::size_t align) { return pool_.allocate(bytes, align); }
+    void deallocate(void* block, std::size_t bytes, std::size_t align) noexcept {
+        pool_.deallocate(block, bytes, align);
+    }
 
     /// The pool class for blocks of this shape; see record::allocate.
     std::uint32_t pool_class(std::size_t bytes, std::size_t align) noexcept { return pool_.class_of(bytes, align); }
@@ -201,37 +278,70 @@ class basic_domain {
     bool lists_are_mine(record_type& record) noexcept;
     list& bag_of(record_type& record, std::uint64_t epoch) noexcept;
     void sweep(record_type& record, std::uint64_t epoch) noexcept;
-    void take_due(record_type& record, std::uint64_t epoch, list& due) noexcept;
-    void run(record_type& record, list& due) noexcept;
+    void take_due(record_type& record, std::uint64_t epoch) noexcept;
+    void put(record_type& record, hook* object) noexcept;
+    void pay(record_type& record) noexcept;
+    void run(record_type& record) noexcept;
+    static void after_fork(void* self, void* record) noexcept;
+    void forget_thread(record_type& record) noexcept;
 
     void try_advance(record_type& record) noexcept;
-    bool advance_from(std::uint64_t epoch) noexcept;
+    bool advance_from(record_type& mine, std::uint64_t epoch) noexcept;
     bool meet_all() noexcept;
     void collect_strays(record_type& record) noexcept;
     void wait_for_grace(record_type& record);
     void take_all(record_type& mine, list& due);
-    void take_over(record_type& other, list& due);
+    void take_over(record_type& mine, record_type& record, list& due);
     void refuse_without_barriers(std::uint64_t before) const;
     bool own_for_a_moment(record_type& record, std::uint32_t expected) noexcept;
     void disown(record_type& record) noexcept;
     void take_expired(record_type& record, list& due) noexcept;
     void refuse(const record_type& record, const char* what) const noexcept;
 
+    /// barrier()'s: one thread has it.
+    class turn {
+      public:
+        turn(basic_domain& home, record_type& mine) noexcept;
+        turn(const turn&) = delete;
+        turn& operator=(const turn&) = delete;
+        ~turn();
+
+      private:
+        basic_domain& domain_;
+    };
+    void free_all(record_type& mine);
+
+    static void count_waits(record_type& runner, const record_type& from, std::uint64_t objects) noexcept;
+    std::uint64_t pending_bytes() const noexcept;
+    EPOQUE_COLD void note_blocked(record_type& mine, record_type& other, std::uint64_t state,
+                                  std::uint64_t epoch) noexcept;
+    EPOQUE_COLD void report(record_type& mine, const stall& what) noexcept;
+    EPOQUE_COLD void report_garbage(record_type& mine) noexcept;
+    void check_limit(record_type& mine) noexcept;
+    EPOQUE_COLD void relieve(record_type& mine) noexcept;
+
     // Read by every operation, written once in a while.
     alignas(interference_size) atomic<std::uint64_t> epoch_{1};
-    const std::uint64_t id_;
     const bool fast_;
+    std::uint64_t id_ = 0;                  // constant, once constructed
     atomic<record_type*> records_{nullptr}; // all there ever were; newest first; never shrinks
 
     // Written by whoever advances or waits.
     alignas(interference_size) atomic<std::uint32_t> contenders_{0}; // threads that tried to advance since one began
-    atomic<std::uint32_t> barrier_busy_{0};
+    atomic<record_type*> barrier_turn_{nullptr};                     // of the thread that is in barrier()
     atomic<std::uint64_t> peak_pending_bytes_{0};
     atomic<std::uint64_t> blocked_advances_{0};
     atomic<std::uint64_t> heavy_failures_{0};
-    atomic<std::uint64_t> adoptions_{0}; // changes when garbage moves from an exited thread's record to another's
-    atomic<hook*> aside_{nullptr};       // retired while barrier() held its thread's lists; not stamped yet
+    atomic<std::uint64_t> adoptions_{0};    // changes when garbage moves from an exited thread's record to another's
+    atomic<hook*> aside_{nullptr};          // retired while barrier() held its thread's lists; not stamped yet
+    atomic<std::uint64_t> lost_objects_{0}; // written by a fork's child
+    atomic<std::uint64_t> lost_bytes_{0};
 
+    atomic<std::uint64_t> stalls_{0};
+    atomic<std::uint32_t> over_limit_reported_{0};
+
+    const domain_options options_;
+    const std::int64_t step_; // bytes that a thread retires between two attempts to advance the epoch
     core::pool<Env> pool_;
 };
 
@@ -243,4 +353,6 @@ domain& default_domain();
 
 } // namespace epoque
 
+#include "epoque/core/domain_fork.hpp"
 #include "epoque/core/domain_impl.hpp"
+#include "epoque/core/domain_limits.hpp"

@@ -167,7 +167,7 @@ object_table<Object, Env>::~object_table() {
             }
         }
         std::destroy_at(group);
-        Env::deallocate(group, sizeof(chunk), alignof(chunk));
+        home_.deallocate(group, sizeof(chunk), alignof(chunk));
     }
 }
 
@@ -227,7 +227,7 @@ void object_table<Object, Env>::add_chunk(std::uint32_t number) {
     if (chunks_[number].load(Env::relaxed) != nullptr) {
         return;
     }
-    void* memory = Env::allocate(sizeof(chunk), alignof(chunk));
+    void* memory = home_.allocate(sizeof(chunk), alignof(chunk));
     // SAFETY: fresh memory of the chunk's size and alignment.
     auto* fresh = ::new (memory) chunk;
     for (std::uint32_t i = 0; i < chunk_slots; ++i) {
@@ -241,7 +241,7 @@ void object_table<Object, Env>::add_chunk(std::uint32_t number) {
     //   Who reads the pointer sees the slots initialised. Failure (relaxed): somebody else's chunk is there.
     if (!chunks_[number].compare_exchange_strong(none, fresh, Env::release, Env::relaxed)) {
         std::destroy_at(fresh);
-        Env::deallocate(fresh, sizeof(chunk), alignof(chunk));
+        home_.deallocate(fresh, sizeof(chunk), alignof(chunk));
     }
 }
 

@@ -44,7 +44,7 @@ concept environment =
     std::constructible_from<typename Env::template var<int>, int> &&
     requires(typename Env::template var<int> field, const typename Env::template var<int>& seen,
              typename Env::template storage<int> slot, typename Env::template atomic<std::uint32_t> word,
-             void (*at_end)(void*) noexcept, void* block) {
+             void (*at_end)(void*) noexcept, typename Env::fork_hook after_fork, void* block) {
         { seen.get() } -> std::same_as<int>;
         field.set(5);
         slot.construct(5);
@@ -58,14 +58,16 @@ concept environment =
         Env::light(true, word);
         { Env::load_heavy(true, word) } -> std::same_as<std::uint32_t>;
         { Env::heavy() } -> std::same_as<bool>;
+        Env::fork_point();
         Env::pause();
         Env::relax(0U);
 
         { Env::local(std::uint64_t{1}) } -> std::same_as<local_record&>;
-        { Env::open_domain() } -> std::same_as<std::uint64_t>;
+        { Env::open_domain(block, after_fork) } -> std::same_as<std::uint64_t>;
         Env::close_domain(std::uint64_t{1});
         { Env::find_local(std::uint64_t{1}) } -> std::same_as<void*>;
         Env::remember_local(std::uint64_t{1}, block, at_end);
+        { Env::thread_number() } -> std::same_as<std::uint64_t>;
 
         { Env::allocate(std::size_t{64}, std::size_t{64}) } -> std::same_as<void*>;
         Env::deallocate(block, std::size_t{64}, std::size_t{64});

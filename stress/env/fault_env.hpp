@@ -159,17 +159,23 @@ struct fault_env {
         return fast ? other.load(acquire) : other.fetch_add(0, acq_rel);
     }
     static bool heavy() noexcept { return !fault_plan::heavy_refused() && std_env::heavy(); }
+    static void fork_point() noexcept { std_env::fork_point(); }
 
     static void pause() noexcept { std_env::pause(); }
     static void relax(unsigned round) noexcept { std_env::relax(round); }
 
     static local_record& local(std::uint64_t domain) noexcept { return std_env::local(domain); }
-    static std::uint64_t open_domain() { return std_env::open_domain(); }
+    using fork_hook = std_env::fork_hook;
+    static std::uint64_t open_domain(void* domain = nullptr, fork_hook after_fork = nullptr) {
+        return std_env::open_domain(domain, after_fork);
+    }
     static void close_domain(std::uint64_t domain) noexcept { std_env::close_domain(domain); }
     static void* find_local(std::uint64_t domain) noexcept { return std_env::find_local(domain); }
     static void remember_local(std::uint64_t domain, void* record, void (*at_end)(void*) noexcept) {
         std_env::remember_local(domain, record, at_end);
     }
+
+    static std::uint64_t thread_number() noexcept { return std_env::thread_number(); }
 
     static void* allocate(std::size_t bytes, std::size_t align) {
         if (fault_plan::allocation_fails()) {

@@ -363,6 +363,8 @@ struct model_env {
 
     static bool heavy(where at = where::current());
 
+    static void fork_point() noexcept {}
+
     // ---- time ----------------------------------------------------------------------------------------------------
 
     static void pause(where at = where::current()) { rl::ctx().yield(1, detail::info(at)); }
@@ -373,10 +375,12 @@ struct model_env {
     static local_record& local(std::uint64_t domain) noexcept {
         return current().cache[detail::thread()][domain % max_domains];
     }
-    static std::uint64_t open_domain();
+    using fork_hook = std_env::fork_hook;
+    static std::uint64_t open_domain(void* domain = nullptr, fork_hook after_fork = nullptr);
     static void close_domain(std::uint64_t domain) noexcept;
     static void* find_local(std::uint64_t domain) noexcept;
     static void remember_local(std::uint64_t domain, void* record, void (*release)(void*) noexcept);
+    static std::uint64_t thread_number() noexcept { return detail::thread(); }
     /// What the end of a thread does: hands every record back.
     static void thread_exit() noexcept;
 
@@ -449,7 +453,7 @@ inline bool model_env::heavy(where at) {
     return true;
 }
 
-inline std::uint64_t model_env::open_domain() {
+inline std::uint64_t model_env::open_domain(void*, fork_hook) {
     return ++current().domains_opened;
 }
 

@@ -275,7 +275,7 @@ local_record& scheduled_env::local(std::uint64_t domain) noexcept {
     return cache[domain % cache.size()];
 }
 
-std::uint64_t scheduled_env::open_domain() {
+std::uint64_t scheduled_env::open_domain(void*, fork_hook) {
     return ++domains;
 }
 

@@ -113,14 +113,19 @@ struct scheduled_env {
         return asymmetric();
     }
 
+    static void fork_point() noexcept {}
+
     static void pause() { scheduler::yield(); }
     static void relax(unsigned) { scheduler::yield(); }
 
     static local_record& local(std::uint64_t domain) noexcept;
-    static std::uint64_t open_domain();
+    using fork_hook = std_env::fork_hook;
+    static std::uint64_t open_domain(void* domain = nullptr, fork_hook after_fork = nullptr);
     static void close_domain(std::uint64_t domain) noexcept;
     static void* find_local(std::uint64_t domain) noexcept;
     static void remember_local(std::uint64_t domain, void* record, void (*at_end)(void*) noexcept);
+
+    static std::uint64_t thread_number() noexcept { return scheduler::current(); }
 
     static void* allocate(std::size_t bytes, std::size_t align) { return std_env::allocate(bytes, align); }
     static void deallocate(void* block, std::size_t bytes, std::size_t align) noexcept {

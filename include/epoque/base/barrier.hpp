@@ -50,6 +50,10 @@ inline void light() noexcept {
 /// Progress: lock-free modulo the kernel's own membarrier lock, which serialises callers. Complexity: 250 ns to 2 us.
 bool heavy() noexcept;
 
+/// For a fork's child: registers the new process, if `asymmetric()`. (Linux hands the registration on, but no document says
+/// so.) A refusal shows in `heavy()`.
+void after_fork() noexcept;
+
 /// How often `heavy()` was called and how often the kernel refused, since the process began.
 struct counters {
     std::uint64_t heavy;

@@ -149,6 +149,10 @@ struct std_env {
     /// The heavy side. False: it did not happen.
     static bool heavy() noexcept { return barrier::heavy(); }
 
+    /// Memory that a fork copies here is as the source says up to here: what this thread stores before it is stored before
+    /// what it stores after it. A compiler barrier, no instruction (docs/memory-model.md#fork).
+    static void fork_point() noexcept { barrier::light(); }
+
     // ---- time ------------------------------------------------------------------------------------------------
 
     static void pause() noexcept { EPOQUE_CPU_RELAX(); }
@@ -162,13 +166,21 @@ struct std_env {
     static local_record& local(std::uint64_t domain) noexcept {
         return detail::local_cache[domain % detail::local_records];
     }
+    /// What a fork's child calls for each domain that lives, with its object and the calling thread's record in it or null,
+    /// while no other thread exists. Allocates and frees nothing.
+    using fork_hook = void (*)(void* domain, void* record) noexcept;
+
     /// The rest is rare and lives in src/registry.cpp.
-    static std::uint64_t open_domain();
+    /// Throws: bad_alloc, system_error.
+    static std::uint64_t open_domain(void* domain = nullptr, fork_hook after_fork = nullptr);
     static void close_domain(std::uint64_t domain) noexcept;
     static void* find_local(std::uint64_t domain) noexcept;
     /// Remembers `record` until the thread ends or the domain closes; at the thread's end calls `at_end(record)`.
     /// Throws: bad_alloc; nothing is remembered then.
     static void remember_local(std::uint64_t domain, void* record, void (*at_end)(void*) noexcept);
+
+    /// The operating system's number of the calling thread, for messages.
+    static std::uint64_t thread_number() noexcept;
 
     // ---- memory ----------------------------------------------------------------------------------------------
 

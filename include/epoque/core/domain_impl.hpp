@@ -8,7 +8,20 @@
 namespace epoque {
 
 template <class Env>
-basic_domain<Env>::basic_domain() : id_(Env::open_domain()), fast_(Env::asymmetric()) {}
+basic_domain<Env>::basic_domain(const domain_options& options)
+    : fast_(Env::asymmetric()), options_(options),
+      step_(options.max_pending_bytes == 0
+                ? Env::advance_bytes
+                : static_cast<std::int64_t>(std::clamp<std::uint64_t>(
+                      options.max_pending_bytes / 16, Env::advance_bytes / Env::advance_objects, Env::advance_bytes))),
+      pool_(options.memory) {
+    id_ = Env::open_domain(this, &after_fork); // from here on a fork finds it, so all of it must be there
+}
+
+template <class Env>
+void basic_domain<Env>::after_fork(void* self, void* record) noexcept {
+    static_cast<basic_domain*>(self)->continue_in_child(static_cast<record_type*>(record));
+}
 
 template <class Env>
 basic_domain<Env>::~basic_domain() {
@@ -19,8 +32,8 @@ basic_domain<Env>::~basic_domain() {
             misuse("domain destroyed while a guard of it lives. End all guards first.");
         }
     }
+    list due;
     for (bool found = true; found;) {
-        list due;
         // [dtor.again] relaxed: as [dtor.records]. Each time anew: a deleter that retires may have made a record.
         record_type* const first = records_.load(Env::relaxed);
         for (record_type* record = first; record != nullptr; record = record->next) {
@@ -37,7 +50,8 @@ basic_domain<Env>::~basic_domain() {
         }
         found = !due.empty();
         if (found) {
-            run(*first, due); // there is one, or nothing could have been retired
+            first->due.splice(due); // there is one, or nothing could have been retired
+            run(*first);
         }
     }
     Env::close_domain(id_);
@@ -46,7 +60,7 @@ basic_domain<Env>::~basic_domain() {
         record_type* next = record->next;
         pool_.drain(record->magazine);
         std::destroy_at(record);
-        Env::deallocate(record, sizeof(record_type), alignof(record_type));
+        pool_.deallocate(record, sizeof(record_type), alignof(record_type));
         record = next;
     }
 }
@@ -64,6 +78,8 @@ auto basic_domain<Env>::attach() -> record_type& {
             release_record(record);
             throw;
         }
+        // [attach.thread] relaxed: for messages.
+        record->thread.store(Env::thread_number(), Env::relaxed);
         found = record;
     }
     Env::local(id_) = local_record{id_, found};
@@ -80,13 +96,14 @@ auto basic_domain<Env>::acquire_record() -> record_type* {
             return record;
         }
     }
-    void* memory = Env::allocate(sizeof(record_type), alignof(record_type));
+    void* memory = pool_.allocate(sizeof(record_type), alignof(record_type));
     // SAFETY: fresh memory of the record's size and alignment.
     auto* record = ::new (memory) record_type(fast_, pool_);
     // [acquire.head] relaxed: only the expected value of [acquire.link].
     record->next = records_.load(Env::relaxed);
     // [acquire.link] acq_rel: pairs with [acquire.list], [meet.records], [scan.records], [walk.records],
-    //   [barrier.records], [running.records], [stats.records]
+    //   [barrier.records], [running.records], [stats.records], [domain_limits:pending.records],
+    //   [domain_limits:trim.records]
     //   Release: readers of the list see the record built. Acquire, and a read-modify-write: the fallback's heavy side
     //   does one on this word too. If our link comes first, its scan sees the record; if its read comes first, we
     //   synchronize with it before our first pin. On failure (relaxed) only the expected value changes.
@@ -163,17 +180,18 @@ void basic_domain<Env>::leave(record_type& record) noexcept {
 
 template <class Env>
 void basic_domain<Env>::leave_with_garbage(record_type& record) noexcept {
-    list due;
-    if (!record.reclaiming) {
+    const bool reclaims = !record.reclaiming;
+    if (reclaims) {
         // [leave.state] relaxed: our own store; the epoch in it was acquired by [pin.epoch].
-        take_due(record, record.state.load(Env::relaxed) >> 1, due);
+        take_due(record, record.state.load(Env::relaxed) >> 1);
     }
     // [leave.idle] release: pairs with [scan.state], [barrier.state]
     //   As [unpin.idle]; and barrier() must see `running` and the lists as we left them.
     Env::store_release(record.fast, record.state, record_type::idle);
-    if (!due.empty()) {
-        run(record, due);
+    if (reclaims && !record.due.empty()) {
+        run(record);
     }
+    pool_.trim_mine(record.magazine);
 }
 
 // ---- retire ----------------------------------------------------------------------------------------------------------
@@ -200,16 +218,41 @@ void basic_domain<Env>::retire(T* object, Deleter deleter) {
         T* object_;
         [[no_unique_address]] Deleter deleter_;
     };
-    const guard pinned = pin();
-    record_type& record = pinned.record();
-    const std::uint32_t block_class = pool_class(sizeof(owned), alignof(owned));
-    void* memory = record.allocate(block_class, sizeof(owned), alignof(owned));
-    // SAFETY: a fresh block of the node's size and alignment.
-    retire_hook(record, ::new (memory) owned(object, std::move(deleter), block_class));
+    record_type& record = local();
+    {
+        const guard pinned(*this, record);
+        const std::uint32_t block_class = pool_class(sizeof(owned), alignof(owned));
+        void* memory = record.allocate(block_class, sizeof(owned), alignof(owned));
+        // SAFETY: a fresh block of the node's size and alignment.
+        put(record, ::new (memory) owned(object, std::move(deleter), block_class));
+    }
+    pay(record);
 }
 
 template <class Env>
-void basic_domain<Env>::retire_hook(record_type& record, hook* object) noexcept {
+void basic_domain<Env>::retire_with_hook(hook* object) {
+    record_type& record = local();
+    {
+        const guard pinned(*this, record);
+        put(record, object);
+    }
+    pay(record);
+}
+
+/// After a retirement, and outside of its guard.
+template <class Env>
+void basic_domain<Env>::pay(record_type& record) noexcept {
+    if (record.over_limit) [[unlikely]] {
+        if (record.nest == 0 && !record.reclaiming) {
+            relieve(record);
+        } else {
+            report_garbage(record);
+        }
+    }
+}
+
+template <class Env>
+void basic_domain<Env>::put(record_type& record, hook* object) noexcept {
     record.retired_count.add(1);
     record.retired_size.add(object->bytes);
     // [retire.order] barrier: pairs with [meet.heavy], [meet.state]
@@ -235,8 +278,11 @@ void basic_domain<Env>::retire_hook(record_type& record, hook* object) noexcept 
     constexpr std::int64_t least = Env::advance_bytes / Env::advance_objects;
     record.budget -= std::max<std::int64_t>(object->bytes, least);
     if (record.budget < 0) [[unlikely]] {
-        record.budget = Env::advance_bytes - least;
+        record.budget = step_ - least;
         try_advance(record);
+        if (options_.max_pending_bytes != 0) [[unlikely]] {
+            check_limit(record);
+        }
     }
     if (record.nest > 1) {
         reclaim_some(record); // the outer guard may last for any number of operations: do not wait for its end
@@ -284,7 +330,7 @@ void basic_domain<Env>::sweep(record_type& record, std::uint64_t epoch) noexcept
 }
 
 template <class Env>
-void basic_domain<Env>::take_due(record_type& record, std::uint64_t epoch, list& due) noexcept {
+void basic_domain<Env>::take_due(record_type& record, std::uint64_t epoch) noexcept {
     if (!lists_are_mine(record)) {
         return;
     }
@@ -294,7 +340,8 @@ void basic_domain<Env>::take_due(record_type& record, std::uint64_t epoch, list&
     const std::uint64_t expired = record.expired.count();
     // Two keep up with a thread that retires one object an operation; more, up to eight, when a backlog has built up.
     const std::uint64_t share = std::min(expired, std::min<std::uint64_t>(2 + expired / 256, 8));
-    record.expired.move_first(share, due);
+    record.expired.move_first(share, record.due);
+    count_waits(record, record, share);
     // Expired garbage that is left calls us again at the next unpin; otherwise only a new epoch does.
     const bool more = share != expired;
     record.calm_state = more ? record_type::idle : record_type::pinned(epoch);
@@ -305,19 +352,32 @@ void basic_domain<Env>::take_due(record_type& record, std::uint64_t epoch, list&
     }
 }
 
+/// Counts `objects` that were taken out of the lists of `from`; what is left in them was retired after them.
 template <class Env>
-void basic_domain<Env>::run(record_type& record, list& due) noexcept {
-    std::uint64_t bytes = 0;
-    const std::uint64_t count = due.count();
+void basic_domain<Env>::count_waits(record_type& runner, const record_type& from, std::uint64_t objects) noexcept {
+    if (objects == 0) {
+        return;
+    }
+    std::uint64_t after = from.expired.count();
+    for (const list& bag : from.bag) {
+        after += bag.count();
+    }
+    const auto bucket = static_cast<std::size_t>(std::bit_width(after));
+    runner.retired_meanwhile[std::min(bucket, core::wait_buckets - 1)].add(objects);
+}
+
+template <class Env>
+void basic_domain<Env>::run(record_type& record) noexcept {
     record.reclaiming = true;
-    while (!due.empty()) {
-        hook* object = due.take_first();
-        bytes += object->bytes;
+    while (!record.due.empty()) {
+        hook* object = record.due.take_first();
+        ++record.running_objects;
+        record.running_bytes += object->bytes;
         object->reclaim(object, record);
     }
     record.reclaiming = false;
-    record.freed_count.add(count);
-    record.freed_size.add(bytes);
+    record.freed_count.add(std::exchange(record.running_objects, 0));
+    record.freed_size.add(std::exchange(record.running_bytes, 0));
     // [run.done] release: pairs with [barrier.running]
     //   barrier() promises that the deleters have run.
     record.running.store(0, Env::release);
@@ -328,11 +388,10 @@ void basic_domain<Env>::reclaim_some(record_type& record) noexcept {
     if (record.reclaiming) {
         return;
     }
-    list due;
     // [some.state] relaxed: as [leave.state].
-    take_due(record, record.state.load(Env::relaxed) >> 1, due);
-    if (!due.empty()) {
-        run(record, due);
+    take_due(record, record.state.load(Env::relaxed) >> 1);
+    if (!record.due.empty()) {
+        run(record);
     }
 }
 
@@ -348,7 +407,7 @@ void basic_domain<Env>::try_advance(record_type& record) noexcept {
     }
     // [advance.from] acquire: pairs with [advance.step]
     //   D1 wants the reading of e before the heavy barrier; and we pass on what earlier advances waited for.
-    advance_from(epoch_.load(Env::acquire));
+    advance_from(record, epoch_.load(Env::acquire));
     // [advance.reset] relaxed: as [advance.elect].
     contenders_.store(0, Env::relaxed);
     collect_strays(record);
@@ -380,7 +439,7 @@ bool basic_domain<Env>::meet_all() noexcept {
 }
 
 template <class Env>
-bool basic_domain<Env>::advance_from(std::uint64_t epoch) noexcept {
+bool basic_domain<Env>::advance_from(record_type& mine, std::uint64_t epoch) noexcept {
     if (!meet_all()) {
         return false;
     }
@@ -396,6 +455,9 @@ bool basic_domain<Env>::advance_from(std::uint64_t epoch) noexcept {
         if (state != record_type::idle && state != record_type::pinned(epoch)) {
             // [scan.blocked] relaxed: a statistic.
             blocked_advances_.fetch_add(1, Env::relaxed);
+            if (options_.on_stalled != nullptr) {
+                note_blocked(mine, *other, state, epoch);
+            }
             return false;
         }
         pending += other->retired_size.get() - other->freed_size.get();
@@ -407,7 +469,7 @@ bool basic_domain<Env>::advance_from(std::uint64_t epoch) noexcept {
            !peak_pending_bytes_.compare_exchange_weak(peak, pending, Env::relaxed, Env::relaxed)) {
     }
     // [advance.step] acq_rel: pairs with [pin.epoch], [retire.stamp], [advance.from], [grace.epoch],
-    //   [grace.look], [adopt.epoch], [adopt.from], [barrier.epoch]
+    //   [grace.look], [adopt.epoch], [adopt.from], [barrier.epoch], [domain_limits:trim.from]
     //   Who reads the new epoch sees the end of every guard that this and earlier advances waited for, and every unlinking
     //   that came before the light barriers before its heavy one.
     //   Failure (relaxed): somebody else did it.
@@ -505,7 +567,7 @@ void basic_domain<Env>::wait_for_grace(record_type& record) {
         }
         // [grace.failures] relaxed: a thread's own failure is in its own program order.
         const std::uint64_t failures = heavy_failures_.load(Env::relaxed);
-        if (!advance_from(epoch)) {
+        if (!advance_from(record, epoch)) {
             refuse_without_barriers(failures);
             Env::relax(round);
         }
@@ -533,33 +595,44 @@ template <class Env>
 void basic_domain<Env>::barrier() {
     record_type& mine = local();
     refuse(mine, "barrier() called inside a guard or a deleter; it would wait for itself. End the guard first.");
+    const turn only(*this, mine);
+    free_all(mine);
+}
+
+template <class Env>
+basic_domain<Env>::turn::turn(basic_domain& home, record_type& mine) noexcept : domain_(home) {
+    record_type* nobody = nullptr;
     // [barrier.lock] acquire: pairs with [barrier.unlock]
-    //   One barrier() at a time: R3 speaks of one.
-    for (unsigned round = 0; barrier_busy_.exchange(1, Env::acquire) != 0; ++round) {
+    //   One barrier() at a time: R3 speaks of one. Failure (relaxed): another one's turn.
+    for (unsigned round = 0; !domain_.barrier_turn_.compare_exchange_strong(nobody, &mine, Env::acquire, Env::relaxed);
+         ++round) {
+        nobody = nullptr;
         Env::relax(round);
     }
-    struct unlock_at_end {
-        ~unlock_at_end() {
-            // [barrier.unlock] release: pairs with [barrier.lock]
-            //   As [barrier.lock].
-            busy.store(0, Env::release);
-        }
-        atomic<std::uint32_t>& busy;
-    } const unlock{barrier_busy_};
+}
 
+template <class Env>
+basic_domain<Env>::turn::~turn() {
+    // [barrier.unlock] release: pairs with [barrier.lock]
+    //   As [barrier.lock].
+    domain_.barrier_turn_.store(nullptr, Env::release);
+}
+
+/// What barrier() does in its turn.
+template <class Env>
+void basic_domain<Env>::free_all(record_type& mine) {
     {
         const guard pinned = pin();
         collect_strays(mine);
     }
     wait_for_grace(mine);
-    list due;
     try {
-        take_all(mine, due);
+        take_all(mine, mine.due);
     } catch (...) {
-        run(mine, due);
+        run(mine);
         throw;
     }
-    run(mine, due);
+    run(mine);
     // [running.records] acquire: pairs with [acquire.link]
     //   As [acquire.list].
     for (record_type* record = records_.load(Env::acquire); record != nullptr; record = record->next) {
@@ -587,11 +660,13 @@ void basic_domain<Env>::take_all(record_type& mine, list& due) {
             const std::uint64_t had = due.count();
             if (record == &mine) {
                 take_expired(*record, due);
+                count_waits(mine, *record, due.count() - had);
             } else if (own_for_a_moment(*record, core::vacant) || own_for_a_moment(*record, core::orphaned)) {
                 take_expired(*record, due);
+                count_waits(mine, *record, due.count() - had);
                 disown(*record);
             } else {
-                take_over(*record, due);
+                take_over(mine, *record, due);
                 continue;
             }
             own_moves += due.count() != had ? 1U : 0U;
@@ -606,7 +681,7 @@ void basic_domain<Env>::take_all(record_type& mine, list& due) {
 
 /// Rule R3: moves what is past its grace period out of the record of a thread that lives and may be asleep.
 template <class Env>
-void basic_domain<Env>::take_over(record_type& record, list& due) {
+void basic_domain<Env>::take_over(record_type& mine, record_type& record, list& due) {
     // [barrier.ask] relaxed: the heavy barrier (fallback: the read-modify-write of `state`) orders it against the pin.
     record.takeover.store(core::asked, Env::relaxed);
     // [ask.failures] relaxed: as [grace.failures].
@@ -629,7 +704,9 @@ void basic_domain<Env>::take_over(record_type& record, list& due) {
         // [barrier.epoch] acquire: pairs with [advance.step]
         //   D3.
         sweep(record, epoch_.load(Env::acquire));
+        const std::uint64_t expired = record.expired.count();
         due.splice(record.expired);
+        count_waits(mine, record, expired);
     }
     // [barrier.return] release: pairs with [lists.check]
     //   The owner sees the lists as we left them.
@@ -659,10 +736,17 @@ domain_stats basic_domain<Env>::stats() const noexcept {
         sum.pending_bytes -= record->freed_size.get();
         sum.retired_objects += record->retired_count.get();
         sum.pending_bytes += record->retired_size.get();
+        for (std::size_t i = 0; i < core::wait_buckets; ++i) {
+            sum.retired_meanwhile[i] += record->retired_meanwhile[i].get();
+        }
         sum.most_freed_at_once = std::max(sum.most_freed_at_once, record->most_freed_at_once.get());
     }
     // Counts of one moment need not fit together while threads run: never report a negative rest.
-    sum.pending_objects = sum.retired_objects - std::min(sum.retired_objects, sum.freed_objects);
+    // [stats.lost] relaxed: a statistic.
+    sum.lost_objects = lost_objects_.load(Env::relaxed);
+    // [stats.lost_bytes] relaxed: a statistic.
+    sum.pending_bytes -= lost_bytes_.load(Env::relaxed);
+    sum.pending_objects = sum.retired_objects - std::min(sum.retired_objects, sum.freed_objects + sum.lost_objects);
     if (static_cast<std::int64_t>(sum.pending_bytes) < 0) {
         sum.pending_bytes = 0;
     }
@@ -674,6 +758,8 @@ domain_stats basic_domain<Env>::stats() const noexcept {
     // [stats.failures] relaxed: a statistic.
     sum.heavy_failures = heavy_failures_.load(Env::relaxed);
     sum.asymmetric = fast_;
+    // [stats.stalls] relaxed: a statistic.
+    sum.stalls = stalls_.load(Env::relaxed);
     return sum;
 }
 

@@ -5,6 +5,10 @@
 /// What waits for its grace period: `retired`, the hook inside or in front of an unlinked object, and `garbage_list`,
 /// a plain singly linked list of them. Neither is shared: whoever owns the record that a list lies in, owns the list
 /// (core/record.hpp says when). The fields are `Env::var` so that the model checker sees a breach of that rule.
+///
+/// A fork's child finds the lists of other threads at any moment of a change. The chain that begins at a list's head is
+/// whole at each of them, and no object is in two lists (`Env::fork_point` keeps the stores in this order); the rest of
+/// the fields is made anew from the chain by `mend`.
 #pragma once
 
 #include <cstddef>
@@ -50,6 +54,27 @@ class garbage_list {
         link_tail(object, object, 1);
     }
 
+    /// What a list holds.
+    struct size {
+        std::uint64_t objects = 0;
+        std::uint64_t bytes = 0;
+    };
+
+    /// Makes the list whole that a thread was changing when a fork left it behind. An object that was on its way into the
+    /// list, or out of it, is in no list.
+    size mend() noexcept {
+        size found;
+        hook* last = nullptr;
+        for (hook* object = head_.get(); object != nullptr; object = object->next.get()) {
+            ++found.objects;
+            found.bytes += object->bytes;
+            last = object;
+        }
+        tail_.set(last);
+        count_.set(found.objects);
+        return found;
+    }
+
     /// Takes the oldest object; the list is not empty.
     hook* take_first() noexcept {
         hook* first = head_.get();
@@ -59,6 +84,7 @@ class garbage_list {
             tail_.set(nullptr);
         }
         count_.set(count_.get() - 1);
+        Env::fork_point();
         return first;
     }
 
@@ -78,6 +104,7 @@ class garbage_list {
             tail_.set(nullptr);
         }
         count_.set(count_.get() - count);
+        Env::fork_point();
         last->next.set(nullptr);
         to.link_tail(first, last, count);
     }
@@ -87,10 +114,13 @@ class garbage_list {
         if (other.empty()) {
             return;
         }
-        link_tail(other.head_.get(), other.tail_.get(), other.count_.get());
+        hook* const first = other.head_.get();
+        hook* const last = other.tail_.get();
+        const std::uint64_t count = other.count_.get();
         other.head_.set(nullptr);
         other.tail_.set(nullptr);
         other.count_.set(0);
+        link_tail(first, last, count);
     }
 
   private:
@@ -98,6 +128,7 @@ class garbage_list {
     using var = typename Env::template var<T>;
 
     void link_tail(hook* first, hook* last, std::uint64_t count) noexcept {
+        Env::fork_point();
         if (tail_.get() == nullptr) {
             head_.set(first);
         } else {

@@ -14,7 +14,8 @@
 ///       `takeover = none`.
 ///   R2 and R3 exclude each other by the barrier axioms: either the owner's pin comes after the heavy barrier and it
 ///   reads `takeover != none`, or the one who asks reads `state` pinned and waits. The owner never waits: what it
-///   retires meanwhile goes to the domain's shared list `aside_`. The magazine is the owner's alone.
+///   retires meanwhile goes to the domain's shared list `aside_`. The magazine and `due` are the owner's alone.
+///   R4  A fork's child finds them as they were at some moment of each other thread (domain_fork.hpp).
 #pragma once
 
 #include "epoque/base/config.hpp"
@@ -34,6 +35,9 @@ inline constexpr std::uint64_t grace_epochs = 3;
 
 /// Whether `domain::barrier()` wants or has the lists of a record that another thread owns.
 enum takeover_state : std::uint32_t { none = 0, asked = 1, granted = 2 };
+
+/// domain_stats::retired_meanwhile has so many numbers.
+inline constexpr std::size_t wait_buckets = 24;
 
 /// Who owns a record: nobody, a thread, or nobody although garbage waits in it (an adopter is welcome).
 enum owner_state : std::uint32_t { vacant = 0, held = 1, orphaned = 2 };
@@ -88,7 +92,10 @@ struct alignas(interference_size) record {
 
     // Garbage: R1 to R3.
     alignas(interference_size) garbage_list<Env> bag[bags];
-    garbage_list<Env> expired; // past its grace period
+    garbage_list<Env> expired;         // past its grace period
+    garbage_list<Env> due;             // of these, what the owner is running the deleters of
+    std::uint64_t running_objects = 0; // taken out of `due`, not yet counted as freed
+    std::uint64_t running_bytes = 0;
     typename core::pool<Env>::magazine magazine;
     core::pool<Env>& pool;
 
@@ -97,6 +104,7 @@ struct alignas(interference_size) record {
     counter freed_count;
     counter freed_size;
     counter most_freed_at_once;
+    counter retired_meanwhile[wait_buckets]; // domain_stats::retired_meanwhile
 
     // Written rarely.
     alignas(interference_size) atomic<std::uint32_t> takeover{none};
@@ -104,6 +112,13 @@ struct alignas(interference_size) record {
     atomic<std::uint32_t> has_garbage{0}; // the lists may not be empty: an adopter should look; only a hint
     atomic<std::uint32_t> running{0};     // the owner runs deleters that it took from the lists
     record* next = nullptr;               // constant once linked
+    atomic<std::uint64_t> thread{0};      // the owner's number, as the operating system has it
+    bool over_limit = false;              // the owner found more garbage than the domain allows
+
+    // Written by whoever advances: how long this record's pin has blocked the epoch.
+    atomic<std::uint64_t> blocking_state{idle};
+    atomic<std::uint64_t> reported_state{idle};
+    atomic<std::uint32_t> blocked_advances{0};
 };
 
 } // namespace epoque::core

@@ -52,7 +52,7 @@ void segment_queue<Cells, Env>::destroy(Drop drop) noexcept {
         }
         std::destroy_at(at);
         // To the allocator, not to the pool: a destructor has no record to hand, and getting one may throw.
-        Env::deallocate(at, segment_bytes(), segment_align());
+        home_.deallocate(at, segment_bytes(), segment_align());
         at = next;
     }
     // [dtor.done] relaxed: as [dtor.head].

@@ -142,7 +142,7 @@ void treiber_stack<Cells, Env>::destroy(Drop drop) noexcept {
         Cells::end_element(*node);
         std::destroy_at(static_cast<header*>(node));
         // To the allocator, not to the pool: a destructor has no record to hand, and getting one may throw.
-        Env::deallocate(node, block_bytes(), block_align);
+        home_.deallocate(node, block_bytes(), block_align);
         node = next;
     }
 }
