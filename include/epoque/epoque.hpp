@@ -4,6 +4,7 @@
 #pragma once
 
 #include "epoque/concepts.hpp"
+#include "epoque/deque.hpp"
 #include "epoque/domain.hpp"
 #include "epoque/object_table.hpp"
 #include "epoque/queue.hpp"
