@@ -8,4 +8,5 @@
 #include "epoque/domain.hpp"
 #include "epoque/object_table.hpp"
 #include "epoque/queue.hpp"
+#include "epoque/snapshot.hpp"
 #include "epoque/stack.hpp"
