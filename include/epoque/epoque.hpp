@@ -4,7 +4,9 @@
 #pragma once
 
 #include "epoque/concepts.hpp"
+#include "epoque/deque.hpp"
 #include "epoque/domain.hpp"
 #include "epoque/object_table.hpp"
 #include "epoque/queue.hpp"
+#include "epoque/snapshot.hpp"
 #include "epoque/stack.hpp"

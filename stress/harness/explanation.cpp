@@ -46,6 +46,8 @@ std::string call_text(const event& each) {
         return each.batch == 0 ? "try_pop()" : "pop_all()";
     case operation::close:
         return "close()";
+    case operation::steal:
+        return "try_steal()";
     }
     return {};
 }
@@ -53,7 +55,8 @@ std::string call_text(const event& each) {
 std::string return_text(const event& each) {
     switch (each.got) {
     case answer::success:
-        return each.op == operation::pop ? fmt::format("  -> {}", each.value) : "  -> done";
+        return each.op == operation::pop || each.op == operation::steal ? fmt::format("  -> {}", each.value)
+                                                                        : "  -> done";
     case answer::empty:
         return "  -> empty";
     case answer::closed:

@@ -20,7 +20,7 @@ namespace epoque::stress {
 using stamp = std::uint64_t;
 inline constexpr stamp never = std::numeric_limits<stamp>::max();
 
-enum class operation : std::uint8_t { push, pop, close };
+enum class operation : std::uint8_t { push, pop, close, steal };
 enum class answer : std::uint8_t {
     success,
     empty,

@@ -32,7 +32,8 @@ std::optional<violation> check_queue(const history& events);
 /// its own order checked: weaker than the truth, never stricter.
 std::optional<violation> check_stack(const history& events);
 
-enum class container { queue, stack };
+/// A deque is a stack with an operation `steal` that takes the oldest element.
+enum class container { queue, stack, deque };
 
 /// The general search (Wing and Gong 1993, with memory of the states already tried). Exact, also for pop_all and for
 /// values that repeat. Precondition: at most 64 operations; meant for 20.

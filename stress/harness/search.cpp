@@ -109,8 +109,9 @@ class search {
         if (content_.empty()) {
             return next.got == answer::pending;
         }
-        const std::uint64_t taken = kind_ == container::queue ? content_.front() : content_.back();
-        kind_ == container::queue ? content_.pop_front() : content_.pop_back();
+        const bool oldest = kind_ == container::queue || next.op == operation::steal;
+        const std::uint64_t taken = oldest ? content_.front() : content_.back();
+        oldest ? content_.pop_front() : content_.pop_back();
         return next.got == answer::pending || taken == next.values[0];
     }
 

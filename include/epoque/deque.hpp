@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: BSL-1.0
+/// @file
+/// Layer: structures. Depends on: base, domain.
+///
+/// `work_stealing_deque<T>`: one owner pushes and pops at the bottom, any number of thieves steal at the top.
+///
+///     top_                    border_                       bottom_
+///      | 7 | 8 | 9 | 10 | 11 |  12 | 13 | 14 | 15 | 16 | 17 |
+///      +---- public ---------+---------- private -----------+        ring_: index modulo a power of two
+///      thieves: CAS of top_    the owner: store of bottom_
+///
+/// Chase and Lev's deque, with a border. Thieves take only what lies below `settled_` <= `border_`. The owner takes what
+/// lies at or above the border without a read-modify-write, and does one for each element below it. A thief that finds
+/// nothing public moves the border up to the middle of what there is and pays one heavy barrier for all of that.
+///
+/// Why so: with a barrier for each steal (Chase and Lev's deque with its fence made asymmetric) eight idle thieves cost
+/// 75 us a round in the kernel; with a read-modify-write for each pop the owner's pair costs five times as much.
+///
+/// Invariants:
+///   W1  top_, border_ and settled_ only grow; top_ <= border_ and settled_ <= border_. An index is 64 bits, never wraps,
+///       and never comes back to top_: no ABA.
+///   W2  settled_ becomes s only after a heavy barrier that followed border_ >= s. So a thief that takes below s knows of
+///       every element at s or below that the owner took without having seen the border.
+///   W3  An element at index i >= top_ leaves by [pop.border] reading a border <= i (the owner's), by [pop.meet] reading a
+///       top_ < i (the owner's), or by the CAS that moves top_ from i (whoever wins it). Exactly one of them.
+///   W4  A slot's value is read speculatively and counts only when the CAS of top_ succeeds; the slot is not written again
+///       before top_ has passed its index.
+///   W5  bottom_ is written by the owner only, without membarrier by read-modify-writes only (base/env.hpp).
+///
+/// Progress: the owner is wait-free, but for the growth of the ring, which is the allocator's. Thieves are lock-free: a
+/// steal fails only because another one, or a pop, succeeded, or because the border is just being moved; every 33rd thief
+/// moves it in the place of one that sleeps there. Where the kernel begins to refuse membarrier after start-up, thieves
+/// answer busy about what is not public yet; the owner goes on.
+/// Linearizes: push at [push.bottom]; pop at [pop.announce], [pop.lower] or [pop.last], its `empty` at [pop.look] or the
+/// failed [pop.last]; steal at [steal.take], its `empty` at [steal.peek] or [steal.bottom].
+/// Proof: docs/memory-model.md#deque.
+///
+/// Sources: Chase, Lev, Dynamic circular work-stealing deque, SPAA 2005. Le, Pop, Cohen, Zappa Nardelli, Correct and
+/// efficient work-stealing for weak memory models, PPoPP 2013. Dinan et al., Scalable work stealing, SC 2009 (a private and
+/// a shared part). Ladan-Mozes, Lee, Vyukov, Location-based memory fences, SPAA 2011 (the thief pays). That thieves move the
+/// border is ours.
+#pragma once
+
+#include "epoque/base/config.hpp"
+#include "epoque/base/error.hpp"
+#include "epoque/base/expected.hpp"
+#include "epoque/domain.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <new>
+#include <type_traits>
+
+namespace epoque {
+
+/// What fits in one lock-free atomic word: a thief reads an element before it knows whether it gets it.
+template <class T>
+concept stealable =
+    std::is_object_v<T> && !std::is_const_v<T> && !std::is_array_v<T> && std::is_trivially_copyable_v<T> &&
+    std::default_initializable<T> && sizeof(T) <= sizeof(std::uint64_t) && std::has_single_bit(sizeof(T));
+
+/// An unbounded deque: the owner's stack at one end, everybody's queue at the other.
+///
+/// Use it when:      each thread has tasks of its own and takes others' when it has none (fork-join, task pools).
+/// Use instead:      `queue` where no thread owns the work; `stack` where several push.
+/// Elements:         `stealable`: trivially copyable, default-constructible, 1, 2, 4 or 8 bytes. For anything else, pointers:
+///                   who takes one owns the object. The destructor destroys no objects behind pointers.
+/// Order:            linearizable; the owner takes the newest, thieves the oldest.
+/// Memory:           8 bytes an element (or fewer, with the element), at least 64, in a ring that doubles and never shrinks;
+///                   outgrown rings are reclaimed by the domain when no thief looks at them.
+/// Fairness:         none among thieves.
+/// Progress:         the owner wait-free (the ring's growth apart), thieves lock-free.
+/// Concurrency:      push and try_pop: one thread at a time, the owner; who hands ownership over synchronizes. try_steal,
+///                   was_empty, was_size: any thread.
+///
+///     epoque::work_stealing_deque<task*> mine;
+///     mine.push(split_off(work));                       // the owner
+///     if (auto task = mine.try_pop()) { run(*task); }   // the owner
+///     if (auto task = others.try_steal()) {             // any thread
+///         run(*task);
+///     } else if (task.error() == epoque::conqueue_status::busy) {
+///         // somebody else was faster: try here again, or at the next deque
+///     }
+template <stealable T, class Env = std_env>
+class work_stealing_deque {
+    template <class V>
+    using atomic = typename Env::template atomic<V>;
+    using hook = core::retired<Env>;
+    using record_type = core::record<Env>;
+
+  public:
+    using value_type = T;
+
+    /// An empty deque. Throws: bad_alloc.
+    work_stealing_deque()
+        requires std::is_same_v<Env, std_env>
+        : work_stealing_deque(default_domain()) {}
+    /// The same, reclaimed by `home`, which must outlive the deque and every thread's last operation on it.
+    explicit work_stealing_deque(basic_domain<Env>& home);
+    work_stealing_deque(const work_stealing_deque&) = delete;
+    work_stealing_deque& operator=(const work_stealing_deque&) = delete;
+    /// Precondition: no operation runs. May run inside a deleter.
+    ~work_stealing_deque();
+
+    /// Puts `value` at the bottom. The owner only.
+    ///
+    /// Returns:         nothing; the push succeeds or throws.
+    /// Progress:        wait-free, but for the growth of the ring.
+    /// Linearizes at:   [push.bottom].
+    /// Synchronization: with the steal that returns this value (release/acquire).
+    /// Complexity:      O(1), no read-modify-write; amortised over the ring's growth.
+    /// Throws:          bad_alloc, when the ring has to grow; the deque is then unchanged.
+    /// Pins:            only while the ring grows; may then run up to 8 deferred deleters.
+    /// See:             docs/memory-model.md#deque
+    void push(T value);
+
+    /// Takes the newest element. The owner only.
+    ///
+    /// Returns:         the element; or empty (there was a moment during the call at which the deque was).
+    /// Progress:        wait-free.
+    /// Linearizes at:   [pop.announce], [pop.lower] or [pop.last]; `empty` at [pop.look] or the failed [pop.last].
+    /// Synchronization: none is needed: the owner pushed the element.
+    /// Complexity:      O(1); no read-modify-write, but one or two for an element that a thief has made public.
+    /// Throws:          nothing.
+    /// Pins:            no.
+    expected<T, conqueue_status> try_pop() noexcept;
+
+    /// Takes the oldest element.
+    ///
+    /// Returns:         the element; or empty (there was a moment during the call at which the deque was); or busy (somebody
+    ///                  else took that element or is making one public: trying again, here or elsewhere, is right).
+    /// Progress:        lock-free.
+    /// Linearizes at:   [steal.take]; `empty` at [steal.peek] or [steal.bottom].
+    /// Synchronization: with the push of this element.
+    /// Complexity:      O(1), one read-modify-write; a heavy barrier once for each half of what the deque holds.
+    /// Throws:          bad_alloc, on a thread's first use of the domain only.
+    /// Pins:            for the duration of the call; may run up to 8 deferred deleters.
+    expected<T, conqueue_status> try_steal();
+
+    /// Whether it looked empty a moment ago. Progress: wait-free.
+    bool was_empty() const noexcept { return was_size() == 0; }
+    /// How many elements it held a moment ago; exact for the owner while no thief operates. Progress: wait-free.
+    std::size_t was_size() const noexcept;
+
+  private:
+    struct ring : hook { // the hook is used once, when the ring is outgrown
+        explicit ring(std::uint64_t slots) noexcept
+            : hook(&ring::end, clamped(bytes_for(slots)), core::unpooled), mask(slots - 1) {}
+
+        /// The slot of an index.
+        atomic<T>& operator[](std::uint64_t index) noexcept {
+            // SAFETY: make() built a slot at each of these addresses.
+            return *std::launder(reinterpret_cast<atomic<T>*>(reinterpret_cast<std::byte*>(this) + first_slot +
+                                                              (index & mask) * sizeof(atomic<T>)));
+        }
+        std::uint64_t slots() const noexcept { return mask + 1; }
+
+        static ring* make(std::uint64_t slots);
+        static void destroy(ring* gone) noexcept;
+        static void end(hook* self, record_type&) noexcept {
+            // SAFETY: this reclaimer is only ever given to the hook inside a ring.
+            destroy(static_cast<ring*>(self));
+        }
+
+        const std::uint64_t mask;
+
+      private:
+        static constexpr std::size_t align = std::max(alignof(hook), alignof(atomic<T>));
+        static constexpr std::size_t first_slot =
+            (sizeof(hook) + sizeof(std::uint64_t) + alignof(atomic<T>) - 1) / alignof(atomic<T>) * alignof(atomic<T>);
+        static constexpr std::size_t bytes_for(std::uint64_t slots) noexcept {
+            return first_slot + slots * sizeof(atomic<T>);
+        }
+        static constexpr std::uint32_t clamped(std::size_t bytes) noexcept { // a figure for the domain's statistics
+            return static_cast<std::uint32_t>(std::min<std::size_t>(bytes, std::numeric_limits<std::uint32_t>::max()));
+        }
+    };
+
+    static constexpr std::uint64_t first_index = 1; // so that bottom_ - 1 exists
+    static constexpr std::uint64_t first_slots = std::max<std::uint64_t>(2, Env::segment_slots / 16);
+
+    EPOQUE_COLD ring* grow(ring* outgrown, std::uint64_t top, std::uint64_t bottom);
+    EPOQUE_NOINLINE expected<T, conqueue_status> pop_public(std::uint64_t bottom, bool announced) noexcept;
+    EPOQUE_COLD bool make_public(std::uint64_t top, std::uint64_t bottom) noexcept;
+
+    // The owner's line: bottom_ is read by thieves, too.
+    alignas(interference_size) atomic<std::uint64_t> bottom_{first_index}; // one past the newest element
+    typename Env::template var<std::uint64_t> top_seen_{first_index};      // a value that top_ had; the owner's
+    // The thieves' line; the owner reads it when it meets the border.
+    alignas(interference_size) atomic<std::uint64_t> top_{first_index}; // the oldest element
+    atomic<std::uint64_t> settled_{first_index};                        // below it thieves may take
+    atomic<std::uint32_t> contenders_{0};                               // thieves that met one at make_public()
+    // Read by every operation, written rarely.
+    alignas(interference_size) atomic<std::uint64_t> border_{first_index}; // below it the owner must ask top_
+    atomic<ring*> ring_{nullptr};                                          // written by the owner
+    basic_domain<Env>& home_;
+    const bool fast_; // asymmetric barriers are available
+};
+
+// ---- life cycle ----------------------------------------------------------------------------------------------------------
+
+template <stealable T, class Env>
+work_stealing_deque<T, Env>::work_stealing_deque(basic_domain<Env>& home) : home_(home), fast_(Env::asymmetric()) {
+    // [init.ring] relaxed: whoever shares the deque with other threads publishes it.
+    ring_.store(ring::make(first_slots), Env::relaxed);
+}
+
+template <stealable T, class Env>
+work_stealing_deque<T, Env>::~work_stealing_deque() {
+    // [dtor.ring] relaxed: destruction is exclusive, whoever ordered it ordered all use before it.
+    ring::destroy(ring_.load(Env::relaxed));
+}
+
+template <stealable T, class Env>
+auto work_stealing_deque<T, Env>::ring::make(std::uint64_t slots) -> ring* {
+    void* memory = Env::allocate(bytes_for(slots), align);
+    // SAFETY: a fresh block, large enough for the header and the slots behind it, aligned for both.
+    auto* made = ::new (memory) ring(slots);
+    for (std::uint64_t index = 0; index < slots; ++index) {
+        // SAFETY: as above; each slot lies in the block.
+        ::new (static_cast<std::byte*>(memory) + first_slot + index * sizeof(atomic<T>)) atomic<T>(T());
+    }
+    return made;
+}
+
+template <stealable T, class Env>
+void work_stealing_deque<T, Env>::ring::destroy(ring* gone) noexcept {
+    const std::uint64_t slots = gone->slots();
+    if constexpr (!std::is_trivially_destructible_v<atomic<T>>) {
+        for (std::uint64_t index = 0; index < slots; ++index) {
+            std::destroy_at(&(*gone)[index]);
+        }
+    }
+    std::destroy_at(gone);
+    Env::deallocate(gone, bytes_for(slots), align);
+}
+
+// ---- the owner -----------------------------------------------------------------------------------------------------------
+
+template <stealable T, class Env>
+void work_stealing_deque<T, Env>::push(T value) {
+    // [push.own] relaxed: our own store.
+    const std::uint64_t bottom = bottom_.load(Env::relaxed);
+    // [push.ring] relaxed: our own store.
+    ring* at = ring_.load(Env::relaxed);
+    if (bottom - top_seen_.get() >= at->slots()) [[unlikely]] {
+        // [push.top] acquire: pairs with [steal.take]
+        //   W4: the thieves' reads of the slots that top_ has passed come before our writes to them.
+        const std::uint64_t top = top_.load(Env::acquire);
+        top_seen_.set(top);
+        if (bottom - top >= at->slots()) {
+            at = grow(at, top, bottom);
+        }
+    }
+    // [push.slot] relaxed: [push.bottom] publishes it.
+    (*at)[bottom].store(value, Env::relaxed);
+    // [push.bottom] release: pairs with [steal.peek], [steal.bottom]
+    //   The slot, and the ring that it lies in. // LP
+    Env::store_release(fast_, bottom_, bottom + 1);
+}
+
+template <stealable T, class Env>
+auto work_stealing_deque<T, Env>::grow(ring* outgrown, std::uint64_t top, std::uint64_t bottom) -> ring* {
+    const auto pinned = home_.pin();
+    ring* larger = ring::make(2 * outgrown->slots());
+    for (std::uint64_t index = top; index != bottom; ++index) {
+        // [grow.copy] relaxed: the owner wrote both, and [grow.ring] publishes the copy.
+        (*larger)[index].store((*outgrown)[index].load(Env::relaxed), Env::relaxed);
+    }
+    // [grow.ring] release: pairs with [steal.ring]
+    //   The ring and the copies. Thieves that still read the old one find the same elements there: nobody writes it again.
+    ring_.store(larger, Env::release);
+    home_.retire_hook(pinned.record(), outgrown);
+    return larger;
+}
+
+template <stealable T, class Env>
+expected<T, conqueue_status> work_stealing_deque<T, Env>::try_pop() noexcept {
+    // [pop.own] relaxed: our own store.
+    const std::uint64_t bottom = bottom_.load(Env::relaxed);
+    const std::uint64_t index = bottom - 1;
+    // [pop.hint] relaxed: spares a poll of an empty deque the store; [pop.border] decides.
+    if (index < border_.load(Env::relaxed)) {
+        return pop_public(bottom, false);
+    }
+    // [pop.announce] barrier: pairs with [public.heavy], [public.meet], [steal.peek], [steal.bottom]
+    //   If our barrier is first, a thief that takes below the border that it is about to settle reads this bottom_ or a
+    //   later one, and leaves the element alone.
+    //   If the heavy one is first, [pop.border] reads the border that its thread had read or written.  // LP
+    Env::store_light(fast_, bottom_, index);
+    // [pop.border] relaxed: see [pop.announce]; nothing else is read through it.
+    if (index < border_.load(Env::relaxed)) [[unlikely]] {
+        return pop_public(bottom, true);
+    }
+    // [pop.take] relaxed: our own stores.  // owns: the element
+    return (*ring_.load(Env::relaxed))[index].load(Env::relaxed);
+}
+
+/// Takes the newest element, which lies below the border. `announced`: bottom_ says already that we want it. It then must
+/// not be raised again while the element is there: a thief may have answered `empty` on the strength of it.
+template <stealable T, class Env>
+expected<T, conqueue_status> work_stealing_deque<T, Env>::pop_public(std::uint64_t bottom, bool announced) noexcept {
+    const std::uint64_t index = bottom - 1;
+    // [pop.limit] relaxed: any value that border_ had since it passed `index` will do.
+    const std::uint64_t border = border_.load(Env::relaxed);
+    // [pop.look] relaxed: of `empty` it proves all there is to know, as top_ only grows; otherwise only a hint.  // LP
+    std::uint64_t top = top_.load(Env::relaxed);
+    if (!announced) {
+        if (top == bottom) {
+            // Empty, with a public part ahead: skip its indices, so that what comes next is private again.
+            // [pop.skip] release: pairs with [steal.top]
+            //   As [pop.last]. Failure (relaxed): cannot be while it is empty; nothing would depend on it.
+            if (border != bottom && top_.compare_exchange_strong(top, border, Env::release, Env::relaxed)) {
+                // [pop.follow] release: pairs with [steal.peek], [steal.bottom]
+                //   As [push.bottom], though there is nothing new.
+                Env::store_release(fast_, bottom_, border);
+            }
+            return unexpected(conqueue_status::empty);
+        }
+        // [pop.lower] release: pairs with [steal.peek], [steal.bottom]
+        //   Who reads it also reads what we pushed before; that [pop.meet] comes after it is what counts.  // LP
+        Env::store_release(fast_, bottom_, index);
+    }
+    if (top < index) {
+        // [pop.meet] release: pairs with [steal.top]
+        //   All changes of top_ are read-modify-writes, so of this one and the CAS that moves top_ to `index` the later one
+        //   knows the earlier. If ours is first, who reads that top_ also reads the lowered bottom_, and leaves the element
+        //   alone (a release sequence). If it is second, we read that top_.
+        top = top_.fetch_add(0, Env::release);
+        if (top < index) {
+            // [pop.get] relaxed: our own stores.  // owns: the element
+            return (*ring_.load(Env::relaxed))[index].load(Env::relaxed);
+        }
+    }
+    // The last one: whoever moves top_ has it. We move it to the border, thieves by one.
+    // [pop.last] release: pairs with [steal.top]
+    //   Who reads the new top_ must not read a bottom_ of before, from a time at which it was higher. Failure (relaxed): a
+    //   thief has it.  // LP
+    if (top == index && top_.compare_exchange_strong(top, border, Env::release, Env::relaxed)) {
+        // [pop.last_slot] relaxed: our own stores.  // owns: the element
+        const T value = (*ring_.load(Env::relaxed))[index].load(Env::relaxed);
+        // [pop.raise] release: pairs with [steal.peek], [steal.bottom]
+        //   As [pop.follow].
+        Env::store_release(fast_, bottom_, border);
+        return value;
+    }
+    // [pop.restore] release: pairs with [steal.peek], [steal.bottom]
+    //   As [pop.follow].
+    Env::store_release(fast_, bottom_, bottom);
+    return unexpected(conqueue_status::empty);
+}
+
+// ---- thieves ---------------------------------------------------------------------------------------------------------------
+
+template <stealable T, class Env>
+expected<T, conqueue_status> work_stealing_deque<T, Env>::try_steal() {
+    const auto pinned = home_.pin();
+    // [steal.top] acquire: pairs with [steal.take], [pop.meet], [pop.last], [pop.skip]
+    //   bottom_ must be read after it, and be at least as new as what the one who moved top_ had seen or written.
+    std::uint64_t top = top_.load(Env::acquire);
+    // [steal.settled] acquire: pairs with [public.settle]
+    //   W2: with it we see what the heavy barrier collected.
+    if (top >= settled_.load(Env::acquire)) {
+        // [steal.peek] acquire: pairs with [push.bottom], [pop.announce], [pop.lower], [pop.follow], [pop.raise],
+        //   [pop.restore]
+        //   As [steal.bottom]. // LP of `empty`
+        const std::uint64_t bottom = bottom_.load(Env::acquire);
+        if (bottom <= top) {
+            return unexpected(conqueue_status::empty);
+        }
+        if (!make_public(top, bottom)) {
+            return unexpected(conqueue_status::busy);
+        }
+    }
+    // [steal.bottom] acquire: pairs with [push.bottom], [pop.announce], [pop.lower], [pop.follow], [pop.raise],
+    //   [pop.restore]
+    //   The slot was written before bottom_ passed it, and the ring was there.  // LP of `empty`
+    if (bottom_.load(Env::acquire) <= top) {
+        return unexpected(conqueue_status::empty);
+    }
+    // [steal.ring] acquire: pairs with [grow.ring]
+    //   The ring was built, and the elements copied, before it was published. It lives: we are pinned.
+    ring* at = ring_.load(Env::acquire);
+    // [steal.slot] relaxed: published by [push.bottom] or [grow.ring]; counts only if [steal.take] succeeds.
+    const T value = (*at)[top].load(Env::relaxed);
+    // [steal.take] release: pairs with [steal.top], [push.top]
+    //   As [steal.top]; and [steal.slot] comes before the owner's next write to that slot. Failure (relaxed): nothing of it
+    //   is used.  // LP
+    if (!top_.compare_exchange_strong(top, top + 1, Env::release, Env::relaxed)) {
+        return unexpected(conqueue_status::busy);
+    }
+    // owns: the element
+    return value;
+}
+
+/// Makes the older half of the elements public, `top` at least. False: somebody else is about it, or the kernel refuses.
+template <stealable T, class Env>
+bool work_stealing_deque<T, Env>::make_public(std::uint64_t top, std::uint64_t bottom) noexcept {
+    // [public.border] relaxed: what counts is that it is read before the barrier.
+    std::uint64_t border = border_.load(Env::relaxed);
+    if (border > top) {
+        // One barrier is enough. Not a lock: when that thief sleeps, every 33rd contender takes its place.
+        // [public.elect] relaxed: rationing only, nothing depends on it.
+        const std::uint32_t before = contenders_.fetch_add(1, Env::relaxed);
+        if (before % (Env::spin_before_abandon + 1) != Env::spin_before_abandon) {
+            return false;
+        }
+    } else {
+        const std::uint64_t middle = top + (bottom - top + 1) / 2;
+        // [public.claim] relaxed: as [public.border]. Failure (relaxed): somebody else has begun.
+        if (!border_.compare_exchange_strong(border, middle, Env::relaxed, Env::relaxed)) {
+            return false;
+        }
+        border = middle;
+    }
+    if (fast_) {
+        // [public.heavy] barrier: pairs with [pop.announce]
+        //   If the light barrier is first, we and who reads [public.settle] read the lowered bottom_ or a later one.
+        //   If ours is first, the owner reads our border and asks top_.
+        if (!Env::heavy()) {
+            return false;
+        }
+    } else {
+        // [public.meet] barrier: pairs with [pop.announce]
+        //   If the owner's read-modify-write is first, as in [public.heavy].
+        //   If ours is first, the owner synchronizes with it and reads our border.
+        Env::load_heavy(fast_, bottom_);
+    }
+    // [public.settled] relaxed: only the expected value of [public.settle].
+    std::uint64_t settled = settled_.load(Env::relaxed);
+    // [public.settle] release: pairs with [steal.settled]
+    //   W2: what the barrier collected comes before it. Failure (relaxed): another value to compare with.
+    while (settled < border && !settled_.compare_exchange_weak(settled, border, Env::release, Env::relaxed)) {
+    }
+    return true;
+}
+
+template <stealable T, class Env>
+std::size_t work_stealing_deque<T, Env>::was_size() const noexcept {
+    // [size.top] relaxed: a snapshot.
+    const std::uint64_t top = top_.load(Env::relaxed);
+    // [size.bottom] relaxed: a snapshot.
+    const std::uint64_t bottom = bottom_.load(Env::relaxed);
+    return bottom > top ? static_cast<std::size_t>(bottom - top) : 0;
+}
+
+} // namespace epoque
