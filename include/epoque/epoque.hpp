@@ -7,4 +7,5 @@
 #include "epoque/domain.hpp"
 #include "epoque/object_table.hpp"
 #include "epoque/queue.hpp"
+#include "epoque/spsc_queue.hpp"
 #include "epoque/stack.hpp"
