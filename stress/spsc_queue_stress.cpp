@@ -57,9 +57,9 @@ class spsc_rounds {
     }
 
     void finish(const char* mode) {
-        run_.result.expect(
-            fmt::format("every history is a possible one of a FIFO queue of {}{}", Capacity, mode),
-            !run_.result.failure.has_value(), fmt::format("{} operations judged, {} closings", judged_, closings_));
+        run_.result.expect(fmt::format("every history is a possible one of a FIFO queue of {}{}", Capacity, mode),
+                           !run_.result.failure.has_value(),
+                           fmt::format("{} operations judged, {} closings", judged_, closings_));
         run_.result.figures.push_back(
             {fmt::format("judged, capacity {}{}", Capacity, mode), double(judged_) / 1e6, "M operations"});
     }
@@ -107,8 +107,8 @@ void run_spsc_with_faults(scenario_run& run) {
                          .spurious_every = 10,
                          .fallback = fallback});
         spsc_rounds<fault_env, 3> rounds(run, 1'000);
-        for (std::uint64_t round = 0; round < 3 || (run.time_is_left() && run.seconds_left() > (fallback ? 0 : all / 2));
-             ++round) {
+        for (std::uint64_t round = 0;
+             round < 3 || (run.time_is_left() && run.seconds_left() > (fallback ? 0 : all / 2)); ++round) {
             rounds.round(round);
             if (!run.result.ok) {
                 break;
@@ -122,9 +122,9 @@ void run_spsc_with_faults(scenario_run& run) {
 const scenario_registration threads{
     {"spsc_queue", "threads", "One thread pushes, one pops, a third one closes at random; every history is judged.",
      &run_spsc}};
-const scenario_registration with_faults{
-    {"spsc_queue-faults", "threads", "The same with delays at atomic operations and both barrier modes.",
-     &run_spsc_with_faults}};
+const scenario_registration with_faults{{"spsc_queue-faults", "threads",
+                                         "The same with delays at atomic operations and both barrier modes.",
+                                         &run_spsc_with_faults}};
 
 } // namespace
 } // namespace epoque::stress

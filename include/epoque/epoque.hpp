@@ -3,6 +3,7 @@
 /// All of epoque's C++ interface.
 #pragma once
 
+#include "epoque/bounded_queue.hpp"
 #include "epoque/concepts.hpp"
 #include "epoque/domain.hpp"
 #include "epoque/object_table.hpp"

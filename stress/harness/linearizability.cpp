@@ -87,8 +87,7 @@ class digester {
         stamp pending_pop = never;
         for (std::size_t i = 0; i < events_.size(); ++i) {
             const event& each = events_[i];
-            const bool pushed =
-                each.op == operation::push && each.got != answer::closed && each.got != answer::full;
+            const bool pushed = each.op == operation::push && each.got != answer::closed && each.got != answer::full;
             const bool popped = each.op == operation::pop && each.got == answer::success;
             if (pushed || popped) {
                 by_value.push_back(i);
@@ -590,9 +589,9 @@ std::optional<violation> check_fulls(const history& events, const digest& all, s
         const auto level = static_cast<std::size_t>(std::bit_width(count)) - 1;
         const int inside = std::max(most[level][from], most[level][from + count - (std::size_t{1} << level)]);
         if (static_cast<std::size_t>(inside) < capacity) {
-            return impossible(fmt::format("a push answered `full`, but there were never more than {} of {} inside",
-                                          inside, capacity),
-                              {i});
+            return impossible(
+                fmt::format("a push answered `full`, but there were never more than {} of {} inside", inside, capacity),
+                {i});
         }
     }
     return std::nullopt;
@@ -616,8 +615,9 @@ std::optional<violation> check_capacity(const digest& all, std::size_t capacity)
         for (; pops[gone] <= certain[i]->push_ret; ++gone) {
         }
         if (i + 1 - gone > capacity) {
-            return impossible(fmt::format("{} values were certainly inside, where {} is the capacity", i + 1 - gone, capacity),
-                              {certain[i]->push});
+            return impossible(
+                fmt::format("{} values were certainly inside, where {} is the capacity", i + 1 - gone, capacity),
+                {certain[i]->push});
         }
     }
     return std::nullopt;

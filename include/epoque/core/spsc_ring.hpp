@@ -119,7 +119,8 @@ class spsc_ring {
 
 template <class Cells, class Env>
 spsc_ring<Cells, Env>::spsc_ring(std::size_t capacity, Cells cells)
-    : capacity_(capacity), mask_(capacity > std::numeric_limits<std::size_t>::max() / 4 ? 0 : std::bit_ceil(capacity) - 1),
+    : capacity_(capacity),
+      mask_(capacity > std::numeric_limits<std::size_t>::max() / 4 ? 0 : std::bit_ceil(capacity) - 1),
       fast_(Env::asymmetric()), cells_(cells) {
     if (capacity == 0) {
         misuse("a queue was made with capacity 0: nothing could ever be pushed. Give it at least 1.");
