@@ -20,6 +20,7 @@ namespace epoque::fuzz {
 /// Segments of four cells, chunks of two slots, an epoch every four retired objects.
 struct small_env : std_env {
     static constexpr std::size_t segment_slots = 4;
+    static constexpr std::size_t spare_cells = 2;
     static constexpr std::int64_t advance_objects = 4;
     static constexpr std::int64_t advance_bytes = 512;
     static constexpr std::uint32_t table_chunk_slots = 2;

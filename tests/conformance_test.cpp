@@ -6,8 +6,10 @@
 /// The global allocation functions of this executable are replaced: they obey `out_of_memory`.
 #include "conformance.hpp"
 
+#include "epoque/bounded_queue.hpp"
 #include "epoque/object_table.hpp"
 #include "epoque/queue.hpp"
+#include "epoque/spsc_queue.hpp"
 #include "epoque/stack.hpp"
 
 #include <gtest/gtest.h>
@@ -63,6 +65,60 @@ using queue_of = queue<T>;
 template <class T>
 using stack_of = stack<T>;
 
+/// A queue with a capacity as the suites want it: room for 8,192, and pushes that wait for room.
+template <class Queue>
+class roomy : public Queue {
+    using element_type = typename Queue::value_type;
+
+  public:
+    explicit roomy(domain& home)
+        requires std::is_constructible_v<Queue, std::size_t, domain&>
+        : Queue(8192, home) {}
+    explicit roomy(domain&)
+        requires std::is_constructible_v<Queue, std::size_t>
+        : Queue(8192) {}
+
+    conqueue_status try_push(element_type&& value) {
+        for (unsigned round = 0;; ++round) {
+            const conqueue_status status = Queue::try_push(std::move(value));
+            if (status != conqueue_status::full) {
+                return status;
+            }
+            std_env::relax(round);
+        }
+    }
+    conqueue_status try_push(const element_type& value)
+        requires std::is_copy_constructible_v<element_type>
+    {
+        return try_push(element_type(value));
+    }
+    template <class... Args>
+    conqueue_status try_emplace(Args&&... args) {
+        return try_push(element_type(std::forward<Args>(args)...));
+    }
+    bool push(element_type&& value) { return try_push(std::move(value)) == conqueue_status::success; }
+    bool push(const element_type& value)
+        requires std::is_copy_constructible_v<element_type>
+    {
+        return push(element_type(value));
+    }
+    template <class... Args>
+    bool emplace(Args&&... args) {
+        return push(element_type(std::forward<Args>(args)...));
+    }
+    template <class Iterator>
+    Iterator push_range(Iterator first, Iterator last) {
+        for (unsigned round = 0; (first = Queue::push_range(first, last)) != last && !this->is_closed(); ++round) {
+            std_env::relax(round);
+        }
+        return first;
+    }
+};
+template <class T>
+using bounded_queue_of = roomy<bounded_queue<T>>;
+template <class T>
+using spsc_queue_of = roomy<spsc_queue<T>>;
+
 template <class... Lists>
 struct join;
 template <class... Types>
@@ -85,9 +141,12 @@ struct with {
 };
 
 template <class... Elements>
-using for_each_queue = typename with<Elements...>::template over<queue_of>::type;
+using for_each_queue = typename with<Elements...>::template over<queue_of, bounded_queue_of>::type;
 template <class... Elements>
-using for_each_structure = typename with<Elements...>::template over<queue_of, stack_of>::type;
+using for_each_structure = typename with<Elements...>::template over<queue_of, stack_of, bounded_queue_of>::type;
+/// For one thread.
+template <class... Elements>
+using for_each_spsc_queue = typename with<Elements...>::template over<spsc_queue_of>::type;
 
 /// "queue.move_only"
 struct names {
@@ -101,6 +160,14 @@ struct names {
     template <class T>
     static std::string structure(queue<T>*) {
         return "queue";
+    }
+    template <class T>
+    static std::string structure(bounded_queue<T>*) {
+        return "bounded_queue";
+    }
+    template <class T>
+    static std::string structure(spsc_queue<T>*) {
+        return "spsc_queue";
     }
     template <class T>
     static std::string structure(stack<T>*) {
@@ -119,7 +186,8 @@ struct names {
 };
 
 using every_element =
-    for_each_structure<std::uint64_t, move_only, counted, least, aligned<64>, aligned<128>, large, fragile>;
+    join<for_each_structure<std::uint64_t, move_only, counted, least, aligned<64>, aligned<128>, large, fragile>,
+         for_each_spsc_queue<std::uint64_t, move_only, least, aligned<128>, large, fragile>>::type;
 INSTANTIATE_TYPED_TEST_SUITE_P(each, conformance, every_element, names);
 
 using racing_elements = for_each_structure<move_only, counted, aligned<128>, large>;
@@ -129,7 +197,8 @@ using ranges = join<for_each_structure<counted, aligned<128>, large>, for_each_q
 INSTANTIATE_TYPED_TEST_SUITE_P(each, range_conformance, ranges, names);
 
 INSTANTIATE_TYPED_TEST_SUITE_P(each, lifetime_conformance, for_each_structure<counted>, names);
-INSTANTIATE_TYPED_TEST_SUITE_P(each, exception_conformance, for_each_structure<fragile>, names);
+using throwing = join<for_each_structure<fragile>, for_each_spsc_queue<fragile>>::type;
+INSTANTIATE_TYPED_TEST_SUITE_P(each, exception_conformance, throwing, names);
 INSTANTIATE_TYPED_TEST_SUITE_P(each, bulk_pop_conformance, for_each_queue<move_only>, names);
 
 using memory_elements = join<for_each_structure<std::uint64_t>, for_each_queue<move_only>>::type;

@@ -328,6 +328,7 @@ class out_of_memory {
 /// and obeys `out_of_memory`.
 struct small_env : std_env {
     static constexpr std::size_t segment_slots = 4;
+    static constexpr std::size_t spare_cells = 2;
     static constexpr std::int64_t advance_objects = 8;
     static constexpr std::uint32_t table_chunk_slots = 4;
     static constexpr std::uint32_t table_chunks = 4;

@@ -252,6 +252,9 @@ class basic_domain {
         pool_.deallocate(block, bytes, align);
     }
 
+    /// The calling thread's record, its own until it ends. Throws: bad_alloc, on a thread's first use of the domain.
+    record_type& own_record() { return local(); }
+
     /// The pool class for blocks of this shape; see record::allocate.
     std::uint32_t pool_class(std::size_t bytes, std::size_t align) noexcept { return pool_.class_of(bytes, align); }
 

@@ -3,10 +3,12 @@
 /// All of epoque's C++ interface.
 #pragma once
 
+#include "epoque/bounded_queue.hpp"
 #include "epoque/concepts.hpp"
 #include "epoque/deque.hpp"
 #include "epoque/domain.hpp"
 #include "epoque/object_table.hpp"
 #include "epoque/queue.hpp"
 #include "epoque/snapshot.hpp"
+#include "epoque/spsc_queue.hpp"
 #include "epoque/stack.hpp"

@@ -18,17 +18,6 @@
 
 namespace epoque {
 
-namespace core {
-
-/// A failed push can leave the element with the range: it is copied from there, made anew at each look, or a T that can be
-/// moved back. (Not: moved from an object of another type.)
-template <class Iterator, class T>
-concept gives_back = std::is_constructible_v<T, std::iter_reference_t<Iterator>> &&
-                     (!std::is_rvalue_reference_v<std::iter_reference_t<Iterator>> ||
-                      std::is_same_v<std::iter_reference_t<Iterator>, T&&>);
-
-} // namespace core
-
 /// An unbounded FIFO for any number of producers and consumers; elements live in the queue's own segments.
 ///
 /// Use it when:      producers must never wait, and memory may grow with the backlog.
@@ -96,7 +85,7 @@ class queue {
         std::size_t pushed = 0;
         core_.push(
             1, pushed, [&value](cell& slot) noexcept { slot.element.construct(std::move(value)); },
-            [&value](cell& slot) noexcept { give_back(value, slot); });
+            [&value](cell& slot) noexcept { core::give_back(value, slot); });
         return pushed == 1 ? conqueue_status::success : conqueue_status::closed;
     }
     conqueue_status try_push(const T& value)
@@ -182,12 +171,6 @@ class queue {
     }
 
   private:
-    static void give_back(T& value, cell& slot) noexcept {
-        // SAFETY: `value` was moved from by the put that this undoes; nothing else refers to it during the call.
-        std::destroy_at(std::addressof(value));
-        std::construct_at(std::addressof(value), slot.element.take());
-    }
-
     core_type core_;
 };
 
@@ -211,7 +194,7 @@ Iterator queue<T, Env>::push_range(Iterator first, Iterator last)
                 first = current;
                 if constexpr (moves) {
                     T&& origin = *current;
-                    give_back(origin, slot);
+                    core::give_back(origin, slot);
                 } else {
                     slot.element.destroy();
                 }

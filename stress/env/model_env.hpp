@@ -397,6 +397,7 @@ struct model_env {
     /// None: after a yield, Relacy lets a thread read only the newest value of what it read before, which would hide
     /// every bug of giving up too early.
     static constexpr unsigned spin_before_abandon = 0;
+    static constexpr std::size_t spare_cells = 2;
     static constexpr std::int64_t advance_objects = 1;
     static constexpr std::int64_t advance_bytes = 1;
     static constexpr std::uint32_t table_chunk_slots = 2;

@@ -62,7 +62,7 @@ struct lanes : suite<Derived, Threads> {
         }
         const history events = joined(all);
         if constexpr (Timing == timing::timed) {
-            if (const auto wrong = Kind == container::queue ? check_queue(events) : check_stack(events)) {
+            if (const auto wrong = monitor_of<Container>(Kind)(events)) {
                 fail(wrong->clause.c_str());
             }
         }

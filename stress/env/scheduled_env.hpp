@@ -135,6 +135,7 @@ struct scheduled_env {
 
     static constexpr std::size_t segment_slots = 4;
     static constexpr unsigned spin_before_abandon = 1;
+    static constexpr std::size_t spare_cells = 2;
     static constexpr std::int64_t advance_objects = 2;
     static constexpr std::int64_t advance_bytes = 256;
     static constexpr std::uint32_t table_chunk_slots = 4;

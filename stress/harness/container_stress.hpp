@@ -115,9 +115,10 @@ class container_rounds {
             sums& mine = all[thread];
             for (std::size_t i = 0; i < count; ++i) {
                 const std::uint64_t value = value_of(thread, i + 1);
-                shared.push(typename Container::value_type(value));
-                mine.pushed += value;
-                ++mine.pushes;
+                if (shared.try_push(typename Container::value_type(value)) == conqueue_status::success) {
+                    mine.pushed += value;
+                    ++mine.pushes;
+                }
                 take(mine);
                 if (i % 1024 == 1023) {
                     run_.operations.fetch_add(2048, std::memory_order_relaxed);
@@ -194,7 +195,7 @@ class container_rounds {
     }
 
     void judge(const history& events, std::uint64_t seed) {
-        const monitor check = Kind == container::queue ? check_queue : check_stack;
+        const monitor check = monitor_of<Container>(Kind);
         if (const auto wrong = check(events)) {
             run_.fail(wrong->clause, explain(events, check), seed);
         }

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 
 namespace epoque::stress {
@@ -61,6 +62,8 @@ std::string return_text(const event& each) {
         return "  -> empty";
     case answer::closed:
         return "  -> closed";
+    case answer::full:
+        return "  -> full";
     case answer::pending:
         return {};
     }
@@ -73,6 +76,13 @@ history shrink(const history& events, const monitor& check) {
     const auto found = check(events);
     if (!found) {
         return events;
+    }
+    // With fewer values a `full` would become impossible, so a history with them is thinned out only where it is wrong
+    // without them, too.
+    history rest;
+    std::ranges::copy_if(events, std::back_inserter(rest), [](const event& each) { return each.got != answer::full; });
+    if (rest.size() != events.size()) {
+        return check(rest) ? shrink(rest, check) : events;
     }
     // Most often the culprits alone are enough; then only they have to be thinned out.
     history culprits;

@@ -110,7 +110,7 @@ class container_scenario {
         while (lanes_[3].pop() == answer::success) {
         }
         const history events = joined(lanes_);
-        const monitor check = Kind == container::queue ? check_queue : check_stack;
+        const monitor check = monitor_of<Container>(Kind);
         if (check(events)) {
             ADD_FAILURE() << explain(events, check);
         }

@@ -25,6 +25,7 @@ enum class answer : std::uint8_t {
     success,
     empty,
     closed,
+    full,
     pending, ///< the call never returned; it may or may not have taken effect
 };
 

@@ -87,7 +87,7 @@ class digester {
         stamp pending_pop = never;
         for (std::size_t i = 0; i < events_.size(); ++i) {
             const event& each = events_[i];
-            const bool pushed = each.op == operation::push && each.got != answer::closed;
+            const bool pushed = each.op == operation::push && each.got != answer::closed && each.got != answer::full;
             const bool popped = each.op == operation::pop && each.got == answer::success;
             if (pushed || popped) {
                 by_value.push_back(i);
@@ -176,7 +176,7 @@ class digester {
                     latest = each.ret;
                     latest_event = i;
                 }
-            } else if ((each.op == operation::push && each.got == answer::success) ||
+            } else if ((each.op == operation::push && (each.got == answer::success || each.got == answer::full)) ||
                        (each.op == operation::pop && each.got == answer::empty && each.batch == 0)) {
                 must_precede(each.call, i);
             }
@@ -545,7 +545,97 @@ std::optional<violation> check_batches(const history& events, const std::vector<
     return std::nullopt;
 }
 
+// ---- capacity ------------------------------------------------------------------------------------------------------------
+
+/// How many values are inside at each moment at most, and whether that suffices for every `full`.
+std::optional<violation> check_fulls(const history& events, const digest& all, std::size_t capacity) {
+    std::vector<std::pair<stamp, int>> changes; // a value may be inside from its push's call to its pop's return
+    for (const life& value : all.lives) {
+        changes.emplace_back(value.push_call, 1);
+        if (value.pop_ret != never) {
+            changes.emplace_back(value.pop_ret + 1, -1);
+        }
+    }
+    std::ranges::sort(changes);
+    std::vector<stamp> moments{0};
+    std::vector<std::vector<int>> most{{0}}; // most[k][i]: the maximum over 2^k moments from the i-th on
+    for (const auto& [when, change] : changes) {
+        const int now = most[0].back() + change;
+        if (when == moments.back()) {
+            most[0].back() = now;
+        } else {
+            moments.push_back(when);
+            most[0].push_back(now);
+        }
+    }
+    for (std::size_t width = 1; 2 * width <= moments.size(); width *= 2) {
+        const std::vector<int>& half = most.back();
+        std::vector<int> whole;
+        for (std::size_t i = 0; i + 2 * width <= moments.size(); ++i) {
+            whole.push_back(std::max(half[i], half[i + width]));
+        }
+        most.push_back(std::move(whole));
+    }
+    for (std::size_t i = 0; i < events.size(); ++i) {
+        const event& each = events[i];
+        if (each.op != operation::push || each.got != answer::full) {
+            continue;
+        }
+        const auto index = [&moments](stamp when) {
+            return static_cast<std::size_t>(std::ranges::upper_bound(moments, when) - moments.begin()) - 1;
+        };
+        const std::size_t from = index(first_quarter(each.call));
+        const std::size_t count = index(last_quarter(each.ret)) - from + 1;
+        const auto level = static_cast<std::size_t>(std::bit_width(count)) - 1;
+        const int inside = std::max(most[level][from], most[level][from + count - (std::size_t{1} << level)]);
+        if (static_cast<std::size_t>(inside) < capacity) {
+            return impossible(
+                fmt::format("a push answered `full`, but there were never more than {} of {} inside", inside, capacity),
+                {i});
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<violation> check_capacity(const digest& all, std::size_t capacity) {
+    std::vector<const life*> certain; // in open intervals
+    for (const life& value : all.lives) {
+        if (value.is_certain()) {
+            certain.push_back(&value);
+        }
+    }
+    std::ranges::sort(certain, {}, &life::push_ret);
+    std::vector<stamp> pops;
+    for (const life* value : certain) {
+        pops.push_back(value->pop_call);
+    }
+    std::ranges::sort(pops);
+    std::size_t gone = 0;
+    for (std::size_t i = 0; i < certain.size(); ++i) {
+        for (; pops[gone] <= certain[i]->push_ret; ++gone) {
+        }
+        if (i + 1 - gone > capacity) {
+            return impossible(
+                fmt::format("{} values were certainly inside, where {} is the capacity", i + 1 - gone, capacity),
+                {certain[i]->push});
+        }
+    }
+    return std::nullopt;
+}
+
 } // namespace
+
+std::optional<violation> check_bounded_queue(const history& events, std::size_t capacity) {
+    if (auto wrong = check_queue(events)) {
+        return wrong;
+    }
+    digest all;
+    static_cast<void>(digester(events).run(all));
+    if (auto wrong = check_capacity(all, capacity)) {
+        return wrong;
+    }
+    return check_fulls(events, all, capacity);
+}
 
 std::optional<violation> check_queue(const history& events) {
     digest all;

@@ -28,6 +28,10 @@ struct violation {
 /// Throws: std::invalid_argument when two pushes of the history carry the same value.
 std::optional<violation> check_queue(const history& events);
 
+/// The same with a capacity; also answers full. Weaker than the truth, never stricter: `full` must have been possible at some
+/// moment for itself, and never are more values certainly inside than the capacity.
+std::optional<violation> check_bounded_queue(const history& events, std::size_t capacity);
+
 /// A LIFO stack, likewise. A pop_all (events with the same batch) is judged as pops at any moments of its interval, with
 /// its own order checked: weaker than the truth, never stricter.
 std::optional<violation> check_stack(const history& events);
@@ -35,9 +39,9 @@ std::optional<violation> check_stack(const history& events);
 /// A deque is a stack with an operation `steal` that takes the oldest element.
 enum class container { queue, stack, deque };
 
-/// The general search (Wing and Gong 1993, with memory of the states already tried). Exact, also for pop_all and for
-/// values that repeat. Precondition: at most 64 operations; meant for 20.
-bool is_linearizable(const history& events, container kind);
+/// The general search (Wing and Gong 1993, with memory of the states already tried). Exact, also for pop_all, for a
+/// capacity and for values that repeat. Precondition: at most 64 operations; meant for 20.
+bool is_linearizable(const history& events, container kind, std::size_t capacity = ~std::size_t{0});
 
 using monitor = std::function<std::optional<violation>(const history&)>;
 

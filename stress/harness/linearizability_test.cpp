@@ -119,7 +119,8 @@ TEST(stack_monitor, pop_all_takes_everything_in_order) {
 
 class generator {
   public:
-    generator(std::uint64_t seed, container kind) : random_(seed), kind_(kind) {}
+    generator(std::uint64_t seed, container kind, std::size_t capacity = ~std::size_t{0})
+        : random_(seed), kind_(kind), capacity_(capacity) {}
 
     /// A possible history: operations take effect one after another on a real container.
     history good(std::size_t operations, std::uint32_t threads, bool may_close) {
@@ -194,8 +195,8 @@ class generator {
                 one.ret = one.call + (one.ret - one.call) / 2;
                 break;
             default:
-                if (one.op != operation::close) {
-                    one.got = one.op == operation::push ? answer::closed : one.got;
+                if (one.op == operation::push) {
+                    one.got = capacity_ != ~std::size_t{0} && pick(2) == 0 ? answer::full : answer::closed;
                 }
             }
         }
@@ -209,8 +210,9 @@ class generator {
         if (what.op == operation::close) {
             closed = true;
         } else if (what.op == operation::push) {
-            what.got = closed ? answer::closed : answer::success;
-            if (!closed) {
+            const bool full = content.size() == capacity_;
+            what.got = closed ? answer::closed : full ? answer::full : answer::success;
+            if (!closed && !full) {
                 content.push_back(what.value);
             }
         } else if (content.empty()) {
@@ -226,7 +228,43 @@ class generator {
 
     std::mt19937_64 random_;
     container kind_;
+    std::size_t capacity_;
 };
+
+TEST(bounded_queue_monitor, full_needs_a_full_moment_and_the_capacity_is_never_exceeded) {
+    const auto expect = [](const history& events, std::size_t capacity, bool possible) {
+        const auto wrong = check_bounded_queue(events, capacity);
+        EXPECT_EQ(!wrong, possible) << draw_history(events) << (wrong ? wrong->clause : "");
+        EXPECT_EQ(is_linearizable(events, container::queue, capacity), possible) << draw_history(events);
+    };
+    expect({push(1, 1, 2, 7), push(1, 3, 4, 8, answer::full), pop(1, 5, 6, 7)}, 1, true);
+    expect({push(1, 1, 2, 7), push(1, 3, 4, 8, answer::full), pop(1, 5, 6, 7)}, 2, false);
+    expect({push(1, 1, 2, 7), pop(1, 3, 4, 7), push(1, 5, 6, 8, answer::full)}, 1, false);
+    expect({push(1, 1, 2, 7), pop(2, 3, 6, 7), push(1, 5, 8, 8, answer::full)}, 1, true); // at 5, before the pop
+    expect({push(1, 1, 2, 7), push(1, 3, 4, 8), pop(1, 5, 6, 7), pop(1, 7, 8, 8)}, 1, false);
+    expect({push(1, 1, 2, 7), push(1, 3, 6, 8), pop(2, 5, 6, 7), pop(1, 7, 8, 8)}, 1, true);
+    expect({shut(1, 1, 2), push(1, 3, 4, 8, answer::full)}, 0, false);
+}
+
+TEST(bounded_queue_monitor, is_never_stricter_than_the_search) {
+    std::uint64_t possible = 0;
+    std::uint64_t missed = 0;
+    constexpr std::uint64_t rounds = 30'000;
+    for (std::uint64_t seed = 0; seed < rounds; ++seed) {
+        const std::size_t capacity = 1 + seed % 3;
+        generator make(seed, container::queue, capacity);
+        const std::size_t operations = 2 + seed % 13;
+        const history events = seed % 4 == 0 ? make.good(operations, 3, seed % 3 == 0) : make.damaged(operations, 3);
+        const bool truth = is_linearizable(events, container::queue, capacity);
+        const auto wrong = check_bounded_queue(events, capacity);
+        possible += truth ? 1U : 0U;
+        missed += !truth && !wrong ? 1U : 0U;
+        ASSERT_FALSE(wrong && truth) << "seed " << seed << "\n" << draw_history(events) << wrong->clause;
+        ASSERT_TRUE(truth || seed % 4 != 0) << "the generator made an impossible history, seed " << seed;
+    }
+    EXPECT_GT(possible, rounds / 4);
+    EXPECT_LT(missed, (rounds - possible) / 10) << "of the impossible ones";
+}
 
 class agreement : public testing::TestWithParam<container> {};
 

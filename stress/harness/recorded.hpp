@@ -4,6 +4,7 @@
 #pragma once
 
 #include "history.hpp"
+#include "linearizability.hpp"
 
 #include "epoque/base/error.hpp"
 
@@ -28,19 +29,51 @@ constexpr std::uint32_t pusher_of(std::uint64_t value) noexcept {
     return static_cast<std::uint32_t>(value >> 40) - 1;
 }
 
+/// A scenario's container that takes `tested_capacity` elements.
+template <class Container>
+concept is_bounded = requires { Container::tested_capacity; };
+
+/// What judges the histories of such a container.
+template <class Container>
+monitor monitor_of(container kind) {
+    if constexpr (is_bounded<Container>) {
+        return [](const history& events) { return check_bounded_queue(events, Container::tested_capacity); };
+    } else {
+        return kind == container::queue ? check_queue : check_stack;
+    }
+}
+
+constexpr answer answer_of(conqueue_status status) noexcept {
+    switch (status) {
+    case conqueue_status::success:
+        return answer::success;
+    case conqueue_status::empty:
+        return answer::empty;
+    case conqueue_status::full:
+        return answer::full;
+    case conqueue_status::closed:
+        return answer::closed;
+    case conqueue_status::busy:
+        break;
+    }
+    return answer::pending;
+}
+
 template <class Container, class Stamps>
 class lane {
   public:
     lane(Container& container, std::uint32_t thread, std::size_t capacity, Stamps stamps = Stamps())
         : container_(container), thread_(thread), log_(thread, capacity, stamps) {}
 
-    /// Pushes this thread's next value. False: closed.
+    /// Pushes this thread's next value. False: closed or full.
     bool push() {
         const std::uint64_t value = value_of(thread_, ++pushed_);
         const stamp call = log_.call();
-        const bool done = container_.push(typename Container::value_type(value));
-        log_.returned(operation::push, done ? answer::success : answer::closed, call, value);
-        return done;
+        const conqueue_status status = container_.try_push(typename Container::value_type(value));
+        if (status != conqueue_status::busy) { // busy says nothing that could be judged
+            log_.returned(operation::push, answer_of(status), call, value);
+        }
+        return status == conqueue_status::success;
     }
 
     answer pop() {
@@ -50,9 +83,11 @@ class lane {
             log_.returned(operation::pop, answer::success, call, static_cast<std::uint64_t>(*taken));
             return answer::success;
         }
-        const answer why = taken.error() == conqueue_status::closed ? answer::closed : answer::empty;
-        log_.returned(operation::pop, why, call);
-        return why;
+        if (taken.error() == conqueue_status::busy) {
+            return answer::empty;
+        }
+        log_.returned(operation::pop, answer_of(taken.error()), call);
+        return answer_of(taken.error());
     }
 
     /// Bulk: `count` values in this order. They are pushed one after another as far as others can tell.
@@ -70,7 +105,9 @@ class lane {
             done = container_.push_range(values.begin(), values.end()) == conqueue_status::success ? count : 0;
         }
         const stamp ret = log_.moment();
-        for (std::size_t i = 0; i < count; ++i) {
+        // What a bounded container did not take may have found it full or closed: nothing to be judged.
+        const std::size_t told = is_bounded<Container> ? done : count;
+        for (std::size_t i = 0; i < told; ++i) {
             log_.add({call, ret, value_of(thread_, first + i), thread_, operation::push,
                       i < done ? answer::success : answer::closed, 0});
         }

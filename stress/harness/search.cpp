@@ -24,7 +24,7 @@ struct step {
 
 class search {
   public:
-    search(const history& events, container kind) : kind_(kind) {
+    search(const history& events, container kind, std::size_t capacity) : kind_(kind), capacity_(capacity) {
         std::vector<std::uint32_t> batches;
         for (const event& each : events) {
             if (each.batch != 0) {
@@ -92,7 +92,10 @@ class search {
         }
         if (next.op == operation::push) {
             if (next.got == answer::closed || closed_) {
-                return closed_ && next.got != answer::success;
+                return closed_ && (next.got == answer::closed || next.got == answer::pending);
+            }
+            if (content_.size() == capacity_ || next.got == answer::full) {
+                return content_.size() == capacity_ && next.got != answer::success;
             }
             content_.push_back(next.values[0]);
             return true;
@@ -125,6 +128,7 @@ class search {
     }
 
     container kind_;
+    std::size_t capacity_;
     std::vector<step> steps_;
     std::vector<std::size_t> batch_step_;
     std::uint64_t must_ = 0;
@@ -135,8 +139,8 @@ class search {
 
 } // namespace
 
-bool is_linearizable(const history& events, container kind) {
-    return search(events, kind).run();
+bool is_linearizable(const history& events, container kind, std::size_t capacity) {
+    return search(events, kind, capacity).run();
 }
 
 } // namespace epoque::stress

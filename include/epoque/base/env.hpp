@@ -204,6 +204,7 @@ struct std_env {
 
     static constexpr std::size_t segment_slots = 1024;  ///< slots of a queue's segment, a power of two
     static constexpr unsigned spin_before_abandon = 32; ///< pauses; 32 measured the throughput of 256
+    static constexpr std::size_t spare_cells = 32;      ///< of a bounded queue, for threads; more are made when needed
     /// A thread tries to advance the epoch when it has retired this many objects, or this many bytes, or a mixture.
     static constexpr std::int64_t advance_objects = 512;
     static constexpr std::int64_t advance_bytes = std::int64_t{1} << 18;

@@ -11,7 +11,9 @@
 
 #include <cstddef>
 #include <cstring>
+#include <iterator>
 #include <memory>
+#include <type_traits>
 
 namespace epoque::core {
 
@@ -65,5 +67,20 @@ class byte_cells {
   private:
     std::size_t size_;
 };
+
+/// A failed push can leave the element with the range: it is copied from there, made anew at each look, or a T that can be
+/// moved back. (Not: moved from an object of another type.)
+template <class Iterator, class T>
+concept gives_back = std::is_constructible_v<T, std::iter_reference_t<Iterator>> &&
+                     (!std::is_rvalue_reference_v<std::iter_reference_t<Iterator>> ||
+                      std::is_same_v<std::iter_reference_t<Iterator>, T&&>);
+
+/// Moves the element of `slot` back to where it came from.
+template <class T, class Cell>
+void give_back(T& value, Cell& slot) noexcept {
+    // SAFETY: `value` was moved from by the construction that this undoes; nothing else refers to it during the call.
+    std::destroy_at(std::addressof(value));
+    std::construct_at(std::addressof(value), slot.element.take());
+}
 
 } // namespace epoque::core

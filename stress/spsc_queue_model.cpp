@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: BSL-1.0
+/// @file
+/// The single-producer queue under the model checker: thread 0 pushes, thread 1 pops, thread 2 closes.
+#include "env/model_lanes.hpp"
+#include "spsc_queue_scenario.hpp"
+
+namespace epoque::stress::model {
+namespace {
+
+using env = model_env;
+
+template <class Derived, int Threads, std::size_t Capacity, timing Timing>
+using spsc_lanes = lanes<Derived, Threads, spsc_queue_of_numbers<env, Capacity>, container::queue, Timing>;
+
+/// Every cell is used again, so the producer meets full and the consumer empty.
+template <timing Timing>
+struct one_cell : spsc_lanes<one_cell<Timing>, 2, 1, Timing> {
+    void body(unsigned thread) {
+        for (int i = 0; i < 3; ++i) {
+            if (thread == 0) {
+                this->lane(0).push();
+            } else {
+                this->lane(1).pop();
+            }
+        }
+    }
+};
+
+template <timing Timing>
+struct three_cells : spsc_lanes<three_cells<Timing>, 2, 3, Timing> {
+    void body(unsigned thread) {
+        for (int i = 0; i < 5; ++i) {
+            if (thread == 0) {
+                this->lane(0).push();
+            } else {
+                this->lane(1).pop();
+            }
+        }
+    }
+};
+
+/// A third thread closes: what was accepted comes out, and nothing after `closed`.
+template <class Derived, timing Timing>
+struct closing_lanes : spsc_lanes<Derived, 3, 2, Timing> {
+    void body(unsigned thread) {
+        if (thread == 0) {
+            this->lane(0).push();
+            this->lane(0).push();
+        } else if (thread == 1) {
+            this->lane(1).pop();
+            this->lane(1).pop();
+        } else {
+            this->lane(2).close();
+            require(this->shared->is_closed(), "close() has returned, is_closed() says no");
+        }
+    }
+};
+
+template <timing Timing>
+struct closing : closing_lanes<closing<Timing>, Timing> {};
+
+/// Nobody may be able to tell where the end is, until the producer comes by once more.
+struct refused : closing_lanes<refused, timing::timed> {
+    void finish() {
+        lane(0).push();
+        closing_lanes<refused, timing::timed>::finish();
+    }
+};
+
+/// Two threads close, one of them the consumer, who then asks for what is left.
+template <timing Timing>
+struct two_closers : spsc_lanes<two_closers<Timing>, 3, 2, Timing> {
+    void body(unsigned thread) {
+        if (thread == 0) {
+            this->lane(0).push();
+            this->lane(0).push();
+        } else if (thread == 1) {
+            this->lane(1).close();
+            while (this->lane(1).pop() == answer::success) {
+            }
+        } else {
+            this->lane(2).close();
+        }
+    }
+};
+
+/// The producer closes, and is refused from then on.
+template <timing Timing>
+struct closed_by_the_producer : spsc_lanes<closed_by_the_producer<Timing>, 2, 2, Timing> {
+    void body(unsigned thread) {
+        if (thread == 0) {
+            this->lane(0).push();
+            this->lane(0).close();
+            require(!this->lane(0).push(), "a push after close succeeded");
+        } else {
+            this->lane(1).pop();
+            this->lane(1).pop();
+        }
+    }
+};
+
+template <timing Timing>
+struct bulk : spsc_lanes<bulk<Timing>, 3, 3, Timing> {
+    void body(unsigned thread) {
+        if (thread == 0) {
+            this->lane(0).push_many(2);
+            this->lane(0).push_many(3);
+        } else if (thread == 1) {
+            this->lane(1).pop_many(2);
+            this->lane(1).pop_many(4);
+        } else {
+            this->lane(2).close();
+        }
+    }
+};
+
+} // namespace
+} // namespace epoque::stress::model
+
+int main(int argc, char** argv) {
+    using namespace epoque::stress::model;
+    constexpr expectation caught = expectation::caught;
+    program tests("spsc_queue_model");
+    const auto all_ways = [&tests]<template <timing> class Suite>(test wanted) {
+        const std::string name = wanted.name;
+        for (const barrier_mode mode : {barrier_mode::axioms, barrier_mode::fallback}) {
+            wanted.mode = mode;
+            const std::string suffix = mode == barrier_mode::fallback ? "_fallback" : "";
+            wanted.name = name + suffix;
+            tests.add<Suite<timing::timed>>(wanted);
+            wanted.name = name + "_untimed" + suffix;
+            tests.add<Suite<timing::untimed>>(wanted);
+        }
+    };
+    all_ways.operator()<one_cell>({.name = "one_cell", .what = "one cell goes to and fro"});
+    all_ways.operator()<three_cells>({.name = "three_cells", .what = "a capacity that is no power of two"});
+    all_ways.operator()<closing>({.name = "closing", .what = "a third thread closes", .executions = 30'000});
+    all_ways.operator()<two_closers>({.name = "two_closers", .what = "the consumer and a third thread close"});
+    all_ways.operator()<closed_by_the_producer>({.name = "closed_by_the_producer", .what = "the producer closes"});
+    all_ways.operator()<bulk>({.name = "bulk", .what = "push_range and try_pop_n against a close"});
+    tests.add<closing<timing::timed>>({.name = "closing_light_removed",
+                                       .what = "publication without its barrier",
+                                       .executions = 200'000,
+                                       .mode = barrier_mode::light_removed,
+                                       .expected = caught});
+    tests.add<closing<timing::timed>>({.name = "closing_heavy_removed",
+                                       .what = "a close without its barrier",
+                                       .executions = 200'000,
+                                       .mode = barrier_mode::heavy_removed,
+                                       .expected = caught});
+    tests.add<refused>({.name = "closing_heavy_refused",
+                        .what = "the kernel begins to refuse membarrier",
+                        .mode = barrier_mode::heavy_refused});
+    return tests.run(argc, argv);
+}
