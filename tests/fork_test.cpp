@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 /// @file
 /// Tests of the domain in a fork's child. (stress/fork_points_test.cpp forks at each point of an operation in turn.)
+#include "epoque/bounded_queue.hpp"
 #include "epoque/domain.hpp"
 #include "epoque/queue.hpp"
 #include "epoque/stack.hpp"
@@ -374,6 +375,62 @@ TEST(fork, threads_of_the_child_take_the_records_of_those_it_left_behind) {
     for (auto& each : others) {
         (*each)([&] { home.unlock(); });
     }
+}
+
+/// An element whose move waits where the test tells it to.
+class slow_to_move {
+  public:
+    static inline std::atomic<int> gate{0}; // 0: open; 1: the next one stops; 2: it has
+
+    explicit slow_to_move(int number) noexcept : number_(number) {}
+    slow_to_move(slow_to_move&& other) noexcept : number_(other.number_) {
+        int closed = 1;
+        if (gate.compare_exchange_strong(closed, 2)) {
+            wait_until([] { return gate != 2; });
+        }
+    }
+    slow_to_move& operator=(slow_to_move&&) = delete;
+    ~slow_to_move() = default;
+    int number() const { return number_; }
+
+  private:
+    int number_;
+};
+
+TEST(fork, a_push_that_was_left_behind_costs_a_bounded_queue_one_spare_cell_and_stops_nobody) {
+    if (!children_may_have_threads()) {
+        GTEST_SKIP() << "ThreadSanitizer ends a forked child that begins a thread (die_after_fork)";
+    }
+    domain home;
+    bounded_queue<slow_to_move> line(2, home);
+    line.try_push(slow_to_move(1));
+    actor other;
+    slow_to_move::gate = 1;
+    auto pushed = other.start([&] { line.try_push(slow_to_move(2)); });
+    wait_until([] { return slow_to_move::gate == 2; });
+    EXPECT_EQ(in_child([&] {
+                  slow_to_move::gate = 0;
+                  std::atomic<int> wrong{0};
+                  together(2, [&](std::size_t) { // one of them inherits the record of the push
+                      for (int i = 0; i < 100; ++i) {
+                          const auto status = line.try_push(slow_to_move(i));
+                          wrong += status != conqueue_status::success && status != conqueue_status::full ? 1 : 0;
+                          static_cast<void>(line.try_pop());
+                      }
+                  });
+                  while (line.try_pop()) {
+                  }
+                  for (int i = 0; i < 2; ++i) {
+                      wrong += line.try_push(slow_to_move(i)) != conqueue_status::success ? 1 : 0;
+                  }
+                  wrong += line.try_push(slow_to_move(3)) != conqueue_status::full ? 1 : 0;
+                  return wrong.load();
+              }),
+              0);
+    slow_to_move::gate = 0;
+    pushed.get();
+    EXPECT_EQ(line.try_pop()->number(), 1);
+    EXPECT_EQ(line.try_pop()->number(), 2);
 }
 
 // ---- many threads ------------------------------------------------------------------------------------------------------

@@ -65,6 +65,7 @@ void basic_domain<Env>::continue_in_child(record_type* mine) noexcept {
 template <class Env>
 void basic_domain<Env>::forget_thread(record_type& record) noexcept {
     record.nest = 0;
+    ++record.forks;
     record.calm_state = record_type::idle;
     record.reclaiming = false;
     record.running_objects = 0;

@@ -88,6 +88,7 @@ struct alignas(interference_size) record {
     std::uint32_t nest = 0;          // guards of the owner
     const bool fast;                 // asymmetric barriers are available
     bool reclaiming = false;         // the owner runs deleters now; nested operations do not
+    std::uint32_t forks = 0;         // how often a fork left its owner behind, perhaps in the middle of an operation
     std::int64_t budget = 0;         // bytes that may still be retired before the owner tries to advance the epoch
 
     // Garbage: R1 to R3.

@@ -99,11 +99,26 @@ class swap_ring {
     static constexpr std::uint64_t most_spares = std::uint64_t{1} << 15; // threads of one queue
     static constexpr std::uint64_t most_places = std::uint64_t{1} << 32;
     static constexpr std::uint64_t nothing = ~std::uint64_t{0};
+    /// The owner of a locker that nobody will ever use again: no record's address.
+    static record_type* nobody() noexcept {
+        // SAFETY: never looked into.
+        return reinterpret_cast<record_type*>(std::uintptr_t{1});
+    }
 
     /// A thread's spare cell. Which thread's: that of the record, for as long as the domain lives.
     struct alignas(interference_size) locker {
         atomic<record_type*> owner{nullptr};
         typename Env::template var<std::uint64_t> cell{nothing}; // the owner's; `nothing` while an operation has it
+        typename Env::template var<std::uint32_t> forks{0};      // the record's, when its thread was last here
+
+        /// Whether a fork left the locker's user behind while it had the cell; nobody knows then where that is.
+        bool is_lost(const record_type& record) noexcept {
+            if (forks.get() == record.forks) [[likely]] {
+                return false;
+            }
+            forks.set(record.forks);
+            return cell.get() == nothing;
+        }
     };
     /// Lockers, and their cells behind them. The first shelf's cells lie with those of the words.
     struct shelf {
@@ -308,9 +323,16 @@ auto swap_ring<Cells, Env>::own_locker(record_type& record) -> locker& {
             record_type* owner = mine.owner.load(Env::relaxed);
             // [locker.claim] relaxed: the locker was complete before we knew the shelf; nothing else goes with it. Failure
             //   (relaxed): another thread's.
-            if (owner == &record ||
-                (owner == nullptr && mine.owner.compare_exchange_strong(owner, &record, Env::relaxed, Env::relaxed))) {
+            if (owner == nullptr && mine.owner.compare_exchange_strong(owner, &record, Env::relaxed, Env::relaxed)) {
+                mine.forks.set(record.forks);
                 return mine;
+            }
+            if (owner == &record) {
+                if (!mine.is_lost(record)) [[likely]] {
+                    return mine;
+                }
+                // [locker.lost] relaxed: nobody else looks for this record.
+                mine.owner.store(nobody(), Env::relaxed);
             }
         }
         first += Env::spare_cells;
