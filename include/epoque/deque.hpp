@@ -11,10 +11,12 @@
 ///
 /// Chase and Lev's deque, with a border. Thieves take only what lies below `settled_` <= `border_`. The owner takes what
 /// lies at or above the border without a read-modify-write, and does one for each element below it. A thief that finds
-/// nothing public moves the border up to the middle of what there is and pays one heavy barrier for all of that.
+/// nothing public moves the border up to the middle of what there is, or by `share_`, and pays one heavy barrier for all of
+/// that. share_ doubles whenever thieves have taken all that was public and halves when the owner finds a public element that
+/// nobody wanted, so that a deque that is mostly stolen from, however short it is, needs few barriers.
 ///
 /// Why so: with a barrier for each steal (Chase and Lev's deque with its fence made asymmetric) eight idle thieves cost
-/// 75 us a round in the kernel; with a read-modify-write for each pop the owner's pair costs five times as much.
+/// 75 us a round in the kernel; with a read-modify-write for each pop the owner's pair costs several times as much.
 ///
 /// Invariants:
 ///   W1  top_, border_ and settled_ only grow; top_ <= border_ and settled_ <= border_. An index is 64 bits, never wraps,
@@ -182,6 +184,8 @@ class work_stealing_deque {
     };
 
     static constexpr std::uint64_t first_index = 1; // so that bottom_ - 1 exists
+    // As many pops with a read-modify-write as cost the owner one heavy barrier.
+    static constexpr std::uint64_t most_shared = 64;
     static constexpr std::uint64_t first_slots = std::max<std::uint64_t>(2, Env::segment_slots / 16);
 
     EPOQUE_COLD ring* grow(ring* outgrown, std::uint64_t top, std::uint64_t bottom);
@@ -194,7 +198,8 @@ class work_stealing_deque {
     // The thieves' line; the owner reads it when it meets the border.
     alignas(interference_size) atomic<std::uint64_t> top_{first_index}; // the oldest element
     atomic<std::uint64_t> settled_{first_index};                        // below it thieves may take
-    atomic<std::uint32_t> contenders_{0};                               // thieves that met one at make_public()
+    atomic<std::uint64_t> share_{1};      // make_public() moves the border by this at least
+    atomic<std::uint32_t> contenders_{0}; // thieves that met one at make_public()
     // Read by every operation, written rarely.
     alignas(interference_size) atomic<std::uint64_t> border_{first_index}; // below it the owner must ask top_
     atomic<ring*> ring_{nullptr};                                          // written by the owner
@@ -333,6 +338,11 @@ expected<T, conqueue_status> work_stealing_deque<T, Env>::pop_public(std::uint64
         //   alone (a release sequence). If it is second, we read that top_.
         top = top_.fetch_add(0, Env::release);
         if (top < index) {
+            // No thief wanted it: next time less.
+            // [pop.share] relaxed: a guess.
+            if (const std::uint64_t share = share_.load(Env::relaxed); share > 1) {
+                share_.store(share / 2, Env::relaxed);
+            }
             // [pop.get] relaxed: our own stores.  // owns: the element
             return (*ring_.load(Env::relaxed))[index].load(Env::relaxed);
         }
@@ -411,12 +421,17 @@ bool work_stealing_deque<T, Env>::make_public(std::uint64_t top, std::uint64_t b
             return false;
         }
     } else {
-        const std::uint64_t middle = top + (bottom - top + 1) / 2;
+        // [public.share] relaxed: a guess.
+        const std::uint64_t share = share_.load(Env::relaxed);
+        const std::uint64_t next = top + std::max((bottom - top + 1) / 2, share);
         // [public.claim] relaxed: as [public.border]. Failure (relaxed): somebody else has begun.
-        if (!border_.compare_exchange_strong(border, middle, Env::relaxed, Env::relaxed)) {
+        if (!border_.compare_exchange_strong(border, next, Env::relaxed, Env::relaxed)) {
             return false;
         }
-        border = middle;
+        border = next;
+        // Everything that was public is gone: next time more, even more than there is.
+        // [public.more] relaxed: a guess.
+        share_.store(std::min(2 * share, most_shared), Env::relaxed);
     }
     if (fast_) {
         // [public.heavy] barrier: pairs with [pop.announce]
