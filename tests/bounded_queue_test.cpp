@@ -60,7 +60,7 @@ TEST(bounded_queue, polling_an_empty_or_a_full_queue_uses_nothing_up) {
 
 TEST(bounded_queue, an_element_may_use_another_queue_while_it_moves) {
     struct nosy {
-        nosy(std::uint64_t n, bounded_queue<std::uint64_t>* log) noexcept : number(n), log(log) {}
+        nosy(std::uint64_t n, bounded_queue<std::uint64_t>* into) noexcept : number(n), log(into) {}
         nosy(nosy&& other) noexcept : number(other.number), log(other.log) {
             EXPECT_EQ(log->try_push(std::uint64_t{number}), conqueue_status::success);
         }
