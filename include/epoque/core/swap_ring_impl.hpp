@@ -156,18 +156,21 @@ std::size_t swap_ring<Cells, Env>::push(std::size_t count, conqueue_status& why,
     std::uint64_t tail = tail_.load(Env::acquire);
     while (done != count) {
         word_type& place = word_at(tail);
-        // [push.word] acquire: pairs with [push.fill], [pop.take], [close.mark]
-        //   W2: as [push.tail], where this word lets us go on.  // LP of `full`, `closed`
-        std::uint64_t word = place.load(Env::acquire);
+        // [push.word] seq_cst: pairs with [push.fill], [pop.take], [close.mark]
+        //   W2: as [push.tail], where this word lets us go on. All operations on words are seq_cst, so that `full` and `empty`,
+        //   which look at different words, fit into one order with all else; x86 and ARMv8 charge nothing for it.
+        //   If the other's change is first, we read it.
+        //   If we are first, our answer comes before it.  // LP of `full`, `closed`
+        std::uint64_t word = place.load(Env::seq_cst);
         if (says(word, tail, empty)) [[likely]] {
             if (!built) {
                 put(cell_at(mine.number));
                 built = true;
             }
-            // [push.fill] acq_rel: pairs with [push.word], [pop.word], [pop.take], [close.word], [close.mark]
+            // [push.fill] seq_cst: pairs with [push.word], [pop.word], [pop.take], [close.word], [close.mark]
             //   Release: the element is built, and all before it are filled. Acquire: whoever left us its cell has done with it.
-            //   Failure (relaxed): [push.word] looks again.  // LP
-            if (place.compare_exchange_weak(word, make(tail, full, mine.number), Env::acq_rel, Env::relaxed))
+            //   As [push.word]. Failure (relaxed): [push.word] looks again.  // LP
+            if (place.compare_exchange_weak(word, make(tail, full, mine.number), Env::seq_cst, Env::relaxed))
                 [[likely]] {
                 mine.number = number_of(word); // owns: the cell, and no longer the element
                 built = false;
@@ -213,16 +216,16 @@ std::size_t swap_ring<Cells, Env>::pop(std::size_t count, conqueue_status& why, 
     std::uint64_t head = head_.load(Env::acquire);
     while (done != count) {
         word_type& place = word_at(head);
-        // [pop.word] acquire: pairs with [push.fill], [pop.take], [close.mark]
-        //   W2: as [pop.head], where this word lets us go on.  // LP of `empty`, `closed`
-        std::uint64_t word = place.load(Env::acquire);
+        // [pop.word] seq_cst: pairs with [push.fill], [pop.take], [close.mark]
+        //   W2: as [pop.head], where this word lets us go on. As [push.word].  // LP of `empty`, `closed`
+        std::uint64_t word = place.load(Env::seq_cst);
         const bool is_last = says(word, head, last);
         if (is_last || says(word, head, full)) [[likely]] {
             const std::uint64_t left = make(head + one_lap(), is_last ? closed : empty, mine.number);
-            // [pop.take] acq_rel: pairs with [push.word], [push.fill], [pop.word], [close.word], [close.mark]
-            //   Acquire: the element was built. Release: we have done with the cell that we leave. Failure (relaxed):
-            //   [pop.word] looks again.  // LP
-            if (place.compare_exchange_weak(word, left, Env::acq_rel, Env::relaxed)) [[likely]] {
+            // [pop.take] seq_cst: pairs with [push.word], [push.fill], [pop.word], [close.word], [close.mark]
+            //   Acquire: the element was built. Release: we have done with the cell that we leave. As [push.word].
+            //   Failure (relaxed): [pop.word] looks again.  // LP
+            if (place.compare_exchange_weak(word, left, Env::seq_cst, Env::relaxed)) [[likely]] {
                 mine.number = number_of(word); // owns: the cell and its element
                 take(cell_at(mine.number));
                 head = next(head);
@@ -249,9 +252,9 @@ void swap_ring<Cells, Env>::close() noexcept {
     std::uint64_t tail = tail_.load(Env::acquire);
     for (bool ended = false; !ended;) {
         word_type& place = word_at(tail);
-        // [close.word] acquire: pairs with [push.fill], [pop.take], [close.mark]
+        // [close.word] seq_cst: pairs with [push.fill], [pop.take], [close.mark]
         //   As [push.word].
-        std::uint64_t word = place.load(Env::acquire);
+        std::uint64_t word = place.load(Env::seq_cst);
         const std::int64_t laps = ahead(word, tail);
         const state what = state_of(word);
         if (laps > 0 || (laps == 0 && holds_element(word))) {
@@ -260,10 +263,10 @@ void swap_ring<Cells, Env>::close() noexcept {
             ended = true;
         } else {
             const std::uint64_t mark = make(word, laps == 0 ? closed : last, number_of(word));
-            // [close.mark] acq_rel: pairs with [push.word], [push.fill], [pop.word], [pop.take], [close.word]
+            // [close.mark] seq_cst: pairs with [push.word], [push.fill], [pop.word], [pop.take], [close.word]
             //   Release: whoever answers closed sees what happened before the close. Acquire: who goes on from our word goes on
-            //   from what we read. Failure (relaxed): [close.word] looks again.  // LP
-            ended = place.compare_exchange_weak(word, mark, Env::acq_rel, Env::relaxed);
+            //   from what we read. As [push.word]. Failure (relaxed): [close.word] looks again.  // LP
+            ended = place.compare_exchange_weak(word, mark, Env::seq_cst, Env::relaxed);
         }
     }
     // [close.hint] release: pairs with [closed.hint]
