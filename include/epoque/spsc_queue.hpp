@@ -167,7 +167,7 @@ Iterator spsc_queue<T, Env>::push_range(Iterator first, Iterator last)
         conqueue_status why = conqueue_status::success;
         const std::size_t pushed = core_.push(
             count, why, [&next](cell& slot) noexcept { slot.element.construct(*next++); },
-            [&back](cell& slot) noexcept {
+            [&](cell& slot) noexcept {
                 if constexpr (moves) {
                     T&& origin = *back++;
                     core::give_back(origin, slot);
