@@ -12,7 +12,7 @@
 ///
 /// Invariants:
 ///   C1  Every operation that puts an element in, or takes one out of a container that can be full, looks for waiters
-///       afterwards; close attempts everybody's operation. With W1 and D2 (core/): no wake-up is lost.
+///       afterwards; close attempts everybody's operation. With I1 and D2 (core/): no wake-up is lost.
 ///   C2  While an operation waits it does nothing itself: the dispatcher does it, once. So a container for one producer or
 ///       one consumer stays one: its owner and the dispatcher never operate at the same time, and each sees what the other
 ///       did.

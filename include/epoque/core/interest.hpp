@@ -12,11 +12,11 @@
 ///       not 0: wake                           look for the deed once more; sleep only if it isn't there
 ///
 /// Invariants:
-///   W1  (no lost deed) Of a deed with its look and an announcement with its order, one sees the other: the look reads the
+///   I1  (no lost deed) Of a deed with its look and an announcement with its order, one sees the other: the look reads the
 ///       announcement, or the announcer's next look for the deed finds it (or finds that somebody else took it).
 ///       With barriers this is the axioms' (base/barrier.hpp). In the fallback mode the look is a read-modify-write of the
 ///       word, too, and of two of them the first one synchronizes with the second.
-///   W2  An announcement stands until it is taken back, so one barrier serves any number of looks for deeds.
+///   I2  An announcement stands until it is taken back, so one barrier serves any number of looks for deeds.
 ///
 /// Progress: wait-free, every function. A look that finds nobody costs one load of a line that is rarely written; in the
 /// fallback mode a read-modify-write.
@@ -54,7 +54,7 @@ class interest {
 
     void add(std::uint32_t amount) noexcept {
         // [announce.add] acq_rel: pairs with [look.order], [announce.take]
-        //   W1, in the fallback mode. Release: who sees us sees what we did before.
+        //   I1, in the fallback mode. Release: who sees us sees what we did before.
         word_.fetch_add(amount, Env::acq_rel);
     }
     void set(std::uint32_t bits) noexcept {

@@ -19,7 +19,7 @@
 ///   D1  There is one dispatcher while `requests_` isn't 0, none otherwise. All changes of `requests_` are acquire-release
 ///       read-modify-writes, so everything before a request happens before the pass that follows it.
 ///   D2  After a waiter is listed, announced and ordered (core/interest.hpp) it makes a request: some pass attempts its
-///       operation. That is its look for the deed (W1). Whoever does the deed later sees the announcement, and makes a
+///       operation. That is its look for the deed (I1). Whoever does the deed later sees the announcement, and makes a
 ///       request. So no waiter stays listed beside something that it could have, but for as long as the dispatcher, or
 ///       the one who did the deed and hasn't looked yet, is kept from running.
 ///   D3  A waiter is answered once: when it is taken off its list. It lives until deliver() has told it, and nothing here
