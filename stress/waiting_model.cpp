@@ -13,7 +13,8 @@ namespace {
 
 using env = model_env;
 
-/// The kernel's part: futexes whose sleepers see a wake only by it, and an event that is readable or not.
+/// The kernel's part: futexes whose sleepers see a wake only by it, with what the waker did before (the kernel's wake-up
+/// orders that); and an event that is readable or not, and orders nothing.
 struct model_kernel {
     static constexpr std::int64_t never = ffi::kernel::never;
     static std::int64_t deadline_in(std::int64_t) { return 0; }
@@ -42,7 +43,7 @@ struct model_kernel {
             self.woken.store(0, env::relaxed);
             self.queued = true;
         }
-        while (self.woken.load(env::relaxed) == 0) {
+        while (self.woken.load(env::acquire) == 0) {
             env::pause();
         }
     }
@@ -51,7 +52,7 @@ struct model_kernel {
         for (sleeping& each : now->thread) {
             if (each.queued && count != 0) {
                 each.queued = false;
-                each.woken.store(1, env::relaxed);
+                each.woken.store(1, env::release);
                 --count;
             }
         }
@@ -235,19 +236,26 @@ struct parking_task : waiting<Derived, Senders + 2> {
         }
     }
     void dispatch() {
-        while (done.load(env::relaxed) == 0) {
+        while (done.fetch_add(0, env::relaxed) == 0) { // the newest value: the event orders nothing
             base::notifier.event().wait();
-            bool more = true;
-            while (more) {
-                std::uint64_t handles[1] = {0};
-                std::size_t taken = 0;
-                require(base::notifier.take(handles, 1, taken, more), "nobody else takes");
-                if (taken == 1) {
-                    require(handles[0] == handle, "a handle that nobody announced");
-                    announced.fetch_add(1, env::release);
-                }
+            take_all();
+        }
+    }
+    void take_all() {
+        for (bool more = true; more;) {
+            std::uint64_t handles[1] = {0};
+            std::size_t taken = 0;
+            require(base::notifier.take(handles, 1, taken, more), "nobody else takes");
+            if (taken == 1) {
+                require(handles[0] == handle, "a handle that nobody announced");
+                announced.fetch_add(1, env::release);
             }
         }
+    }
+    /// What was announced after the dispatcher had left is still listed.
+    void finish() {
+        take_all();
+        base::finish();
     }
     void leave() {
         done.store(1, env::relaxed);

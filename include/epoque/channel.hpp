@@ -63,7 +63,7 @@ concept resumer = std::move_constructible<Resume> && std::invocable<Resume&, std
 /// Elements:         as Queue.
 /// Order:            as Queue. Waiters of one side are served in the order of their arrival, one for each element (or
 ///                   room); an operation that need not wait does not queue up behind them, so a waiter may be overtaken.
-/// Memory:           as Queue, and 384 bytes. Waiting allocates nothing.
+/// Memory:           as Queue, and 256 bytes. Waiting allocates nothing.
 /// Progress:         the try_ operations, close, and pushes into what is never full: as Queue. What waits, blocks.
 /// Cost:             a load and a branch an operation while nobody waits (in the fallback mode a read-modify-write). A wait
 ///                   spins for less than a microsecond, then costs a heavy barrier and a system call, its wake another one.

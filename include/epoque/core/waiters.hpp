@@ -151,7 +151,7 @@ class waiters {
     void serve(list& answered) noexcept;
     void drop_cancelled(list& answered) noexcept;
 
-    const bool fast_ = Env::asymmetric();
+    alignas(interference_size) const bool fast_ = Env::asymmetric();
     interest<Env> interest_[2]; // read by every operation; by index(awaited)
     atomic<waiter_type*> arriving_{nullptr};
     alignas(interference_size) atomic<std::uint64_t> requests_{0}; // in units of one_request and one_cancel
