@@ -135,6 +135,7 @@ using bounded = channel<T, locked_queue<T>, Env>;
 static_assert(concurrent_queue<channel<move_only>> && concurrent_stack<channel<move_only, stack<move_only>>>);
 static_assert(concurrent_queue<bounded<move_only>>);
 static_assert(never_full<queue<int>> && never_full<stack<int>>);
+static_assert(!never_full<bounded_queue<int>> && !never_full<spsc_queue<int>>);
 
 /// Until `count` operations wait in the channel.
 template <class Channel>
@@ -594,6 +595,19 @@ TEST(channel, a_small_channel_makes_both_sides_wait_and_loses_nothing) {
         bounded<move_only> on(capacity);
         both_sides_wait(on, 3, 3, many(700));
     }
+}
+
+TEST(channel, both_sides_wait_over_a_bounded_queue) {
+    for (const std::size_t capacity : {1U, 3U}) {
+        channel<move_only, bounded_queue<move_only>> on(capacity);
+        both_sides_wait(on, 3, 3, many(2000));
+    }
+}
+
+// C2: the container has one producer and one consumer; while one of them sleeps, the other acts for it.
+TEST(channel, both_sides_wait_over_a_queue_for_two_threads) {
+    channel<move_only, spsc_queue<move_only>> on(2U);
+    both_sides_wait(on, 1, 1, many(8000));
 }
 
 TEST(channel, timeouts_and_stop_requests_race_with_pushes_and_lose_nothing) {

@@ -146,7 +146,8 @@ struct with {
 template <class... Elements>
 using for_each_queue = typename with<Elements...>::template over<queue_of, bounded_queue_of, channel_of>::type;
 template <class... Elements>
-using for_each_structure = typename with<Elements...>::template over<queue_of, stack_of, bounded_queue_of, channel_of>::type;
+using for_each_structure =
+    typename with<Elements...>::template over<queue_of, stack_of, bounded_queue_of, channel_of>::type;
 /// For one thread.
 template <class... Elements>
 using for_each_spsc_queue = typename with<Elements...>::template over<spsc_queue_of>::type;
