@@ -259,6 +259,7 @@ int main(int argc, char** argv) {
     using namespace epoque::stress::model;
     program tests("channel_model");
     const auto both_ways = [&tests]<class Suite>(test wanted) {
+        wanted.executions = 40'000;
         const std::string name = wanted.name;
         tests.add<Suite>(wanted);
         wanted.mode = barrier_mode::fallback;
