@@ -3,7 +3,9 @@
 /// Tests of channel.hpp and of adapters/boost_lockfree.hpp: waiting. What a channel shares with the container under it, the
 /// contract, is in conformance_test.cpp.
 #include "epoque/adapters/boost_lockfree.hpp"
+#include "epoque/bounded_queue.hpp"
 #include "epoque/channel.hpp"
+#include "epoque/spsc_queue.hpp"
 #include "epoque/stack.hpp"
 #include "support.hpp"
 
