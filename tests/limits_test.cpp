@@ -2,8 +2,8 @@
 /// @file
 /// Tests of what a domain does about garbage that does not go away, and about memory: stalls, the limit, the allocator, trim.
 #include "epoque/domain.hpp"
-#include "epoque/object_table.hpp"
 #include "epoque/queue.hpp"
+#include "epoque/snapshot.hpp"
 #include "epoque/stack.hpp"
 #include "support.hpp"
 
@@ -405,16 +405,13 @@ TEST(limit, many_threads_that_retire_stay_near_it) {
 
 // ---- memory ----------------------------------------------------------------------------------------------------------------
 
-struct named {
-    int number = 0;
-};
-
 TEST(memory, everything_comes_from_the_resource_and_goes_back_to_it) {
     counting_resource memory;
     {
         domain home({.memory = &memory});
         queue<std::uint64_t> line(home);
         stack<aligned<256>> pile(home);
+        snapshot<std::uint64_t> versions(home, 1U);
         together(3, [&](std::size_t) {
             for (std::uint64_t i = 0; i < 3000; ++i) {
                 line.push(i);

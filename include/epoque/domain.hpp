@@ -108,8 +108,10 @@ struct domain_options {
 /// Use it when:      several lock-free structures or your own pointers share readers; one domain per process is enough.
 /// Use instead:      `std::shared_ptr` when a reader may hold an object for long.
 /// Elements:         retire(p) takes any complete object; the deleter must not throw.
-/// Memory:           with n threads that retire objects of s bytes and no guard that stays: at most about
-///                   n * 4 * (512 * s or 256 KiB, whichever is smaller) bytes wait. A guard that stays bounds nothing.
+/// Memory:           n threads that retire and no guard that stays: about 5 * n * 256 KiB wait at most, where an object of s
+///                   bytes counts max(s, 512). A guard that stays, or a thread asleep inside a structure's operation, adds
+///                   all that is retired meanwhile; domain_options::max_pending_bytes makes retire() wait instead
+///                   (docs/memory-model.md#garbage).
 /// Concurrency:      any thread, every member but the destructor.
 /// Fork:             the child goes on with the calling thread, guards and all; the other threads' guards end and their garbage
 ///                   is adopted. An object that another thread had in its hands (an element it was moving, a deleter that it

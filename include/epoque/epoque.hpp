@@ -10,7 +10,7 @@
 #include "epoque/domain.hpp"
 #include "epoque/object_table.hpp"
 #include "epoque/queue.hpp"
+#include "epoque/rcu.hpp"
 #include "epoque/snapshot.hpp"
 #include "epoque/spsc_queue.hpp"
-#include "epoque/rcu.hpp"
 #include "epoque/stack.hpp"

@@ -61,6 +61,7 @@ class rcu_obj_base {
     void retire(D d = D(), rcu_domain& dom = rcu_default_domain()) noexcept {
         static_assert(std::is_base_of_v<rcu_obj_base, T> && std::is_convertible_v<T*, rcu_obj_base*>,
                       "T must derive from rcu_obj_base<T, D>, publicly");
+        static_assert(sizeof(node) <= sizeof(node_) && alignof(node) <= alignof(room));
         deleter_ = std::move(d);
         // SAFETY: the bytes are sized and aligned for a node, and used once: the object is retired once.
         dom.retire_with_hook(::new (static_cast<void*>(node_)) node(*this));

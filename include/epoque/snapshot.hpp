@@ -250,7 +250,7 @@ snapshot<T, Env>::~snapshot() {
     node* last = current_.load(Env::relaxed);
     std::destroy_at(last);
     // To the allocator, not to the pool: a destructor has no record to hand, and getting one may throw.
-    Env::deallocate(last, sizeof(node), alignof(node));
+    home_.deallocate(last, sizeof(node), alignof(node));
 }
 
 template <class T, class Env>
