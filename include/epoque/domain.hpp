@@ -48,6 +48,10 @@
 
 namespace epoque {
 
+namespace core {
+class address_filter;
+} // namespace core
+
 /// A domain's figures at about the time of the call. Counts are since the domain was made, sizes in bytes.
 struct domain_stats {
     std::uint64_t epoch = 0;           ///< the current one; starts at 1
@@ -236,6 +240,10 @@ class basic_domain {
             report_garbage(record);
         }
     }
+    /// Retires an object that only hazards keep, no guards (core/domain_hazards.hpp). Precondition: `record` is the calling
+    /// thread's. Its reclaimer calls no user's code.
+    void retire_unguarded(record_type& record, hook* object) noexcept;
+
     /// As retire, for an object that carries its hook. Throws: bad_alloc, on a thread's first call only.
     void retire_with_hook(hook* object);
 
@@ -313,6 +321,8 @@ class basic_domain {
         basic_domain& domain_;
     };
     void free_all(record_type& mine);
+    EPOQUE_NOINLINE void free_unprotected(record_type& record) noexcept;
+    bool collect_hazards(core::address_filter& found) noexcept;
 
     static void count_waits(record_type& runner, const record_type& from, std::uint64_t objects) noexcept;
     std::uint64_t pending_bytes() const noexcept;
@@ -357,5 +367,6 @@ domain& default_domain();
 } // namespace epoque
 
 #include "epoque/core/domain_fork.hpp"
+#include "epoque/core/domain_hazards.hpp"
 #include "epoque/core/domain_impl.hpp"
 #include "epoque/core/domain_limits.hpp"

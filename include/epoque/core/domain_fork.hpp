@@ -36,6 +36,7 @@ void basic_domain<Env>::continue_in_child(record_type* mine) noexcept {
         }
         mend(record->expired);
         mend(record->due);
+        mend(record->limbo);
         pool_.mend(record->magazine);
         // [fork.takeover] relaxed: as [fork.contenders]. A barrier() that asked, or had the lists, is gone.
         record->takeover.store(core::none, Env::relaxed);
@@ -66,6 +67,8 @@ template <class Env>
 void basic_domain<Env>::forget_thread(record_type& record) noexcept {
     record.nest = 0;
     ++record.forks;
+    // [forget.hazard] relaxed: as [fork.contenders].
+    record.hazard.store(0, Env::relaxed);
     record.calm_state = record_type::idle;
     record.reclaiming = false;
     record.running_objects = 0;

@@ -107,6 +107,10 @@ class treiber_stack {
         // SAFETY: the words hold addresses of nodes, and bits that their alignment leaves free.
         return reinterpret_cast<cell*>(word & ~(taken_bit | dead_bit));
     }
+    static std::byte* hook_at(cell* node) noexcept {
+        // SAFETY: an address inside of the node's block (block_bytes).
+        return reinterpret_cast<std::byte*>(node) + hook_offset;
+    }
     static std::uintptr_t number(const cell* node) noexcept { return reinterpret_cast<std::uintptr_t>(node); }
 
     static void end(hook* self, record_type& runner) noexcept;
@@ -118,6 +122,36 @@ class treiber_stack {
     static std::size_t first_place(const record_type& record) noexcept {
         return static_cast<std::size_t>(reinterpret_cast<std::uintptr_t>(&record) / sizeof(record_type)) % places;
     }
+
+    /// The calling thread's hazard.
+    class hazard {
+      public:
+        explicit hazard(record_type& record) noexcept : record_(record) {}
+        hazard(const hazard&) = delete;
+        hazard& operator=(const hazard&) = delete;
+        ~hazard() {
+            if (held_) {
+                release();
+            }
+        }
+        void protect(cell* node) noexcept {
+            held_ = true;
+            // [pop.protect] barrier: pairs with [domain_hazards:collect.heavy], [domain_hazards:collect.hazard]
+            //   If our barrier is first, whoever unlinks the node sees our hazard, and keeps it.
+            //   If the heavy one is first, [pop.check] reads that the node is not linked any more.
+            Env::store_light(record_.fast, record_.hazard, hazard_of(hook_at(node)));
+        }
+        void release() noexcept {
+            held_ = false;
+            // [pop.release] release: pairs with [domain_hazards:collect.hazard]
+            //   Whoever reads it frees the node after our last look into it.
+            Env::store_release(record_.fast, record_.hazard, std::uintptr_t{0});
+        }
+
+      private:
+        record_type& record_;
+        bool held_ = false;
+    };
 
     struct alignas(interference_size) place {
         atomic<std::uintptr_t> word{0};
@@ -169,9 +203,8 @@ template <class Cells, class Env>
 void treiber_stack<Cells, Env>::retire(record_type& record, cell* popped) noexcept {
     Cells::end_element(*popped);
     // SAFETY: the element was moved out, its room is large enough (block_bytes) and nobody else looks at it (S2).
-    auto* garbage = ::new (reinterpret_cast<std::byte*>(popped) + hook_offset)
-        hook(&end, static_cast<std::uint32_t>(block_bytes()), block_class_);
-    home_.retire_hook(record, garbage);
+    auto* garbage = ::new (hook_at(popped)) hook(&end, static_cast<std::uint32_t>(block_bytes()), block_class_);
+    home_.retire_unguarded(record, garbage);
 }
 
 // ---- push ----------------------------------------------------------------------------------------------------------------
@@ -182,8 +215,7 @@ conqueue_status treiber_stack<Cells, Env>::push(std::size_t count, Put put, Undo
     if (count == 0) {
         return conqueue_status::success;
     }
-    const auto pinned = home_.pin();
-    record_type& record = pinned.record();
+    record_type& record = home_.own_record();
     // A private chain, the last element first.
     cell* top = nullptr;
     cell* bottom = nullptr;
@@ -247,40 +279,52 @@ conqueue_status treiber_stack<Cells, Env>::push(std::size_t count, Put put, Undo
 template <class Cells, class Env>
 template <class Take>
 conqueue_status treiber_stack<Cells, Env>::pop(Take take) {
-    const auto pinned = home_.pin();
-    record_type& record = pinned.record();
+    record_type& record = home_.own_record();
+    hazard held(record);
     backoff<Env> wait;
+    // [pop.head] acquire: pairs with [push.link], [close.mark]
+    //   As [pop.check]. // LP of `empty`, `closed`
+    std::uintptr_t head = head_.load(Env::acquire);
     for (;;) {
-        // [pop.head] acquire: pairs with [push.link], [close.mark]
-        //   The node was built before it was linked; all changes of head_ are read-modify-writes, so every earlier
-        //   push's release is in the same release sequence.  // LP of `empty`, `closed`
-        std::uintptr_t head = head_.load(Env::acquire);
         cell* node = pointer(head);
         if (node == nullptr) {
             return (head & closed_bit) != 0 ? conqueue_status::closed : conqueue_status::empty;
+        }
+        held.protect(node);
+        // [pop.check] acquire: pairs with [push.link], [close.mark]
+        //   The node was built before it was linked; all changes of head_ are read-modify-writes, so every earlier
+        //   push's release is in the same release sequence.  // LP of `empty`, `closed`
+        if (const std::uintptr_t now = head_.load(Env::acquire); now != head) {
+            head = now;
+            continue;
         }
         const std::uintptr_t next = number(node->next.get()) | (head & closed_bit);
         // [pop.unlink] acquire: pairs with [push.link]
         //   As [pop.head]. Failure (relaxed): nothing of it is used.  // LP
         if (head_.compare_exchange_strong(head, next, Env::acquire, Env::relaxed)) [[likely]] {
             // owns: the element of `node`
+            held.release(); // before the element's own code, which may use stacks
             take(*node);
             retire(record, node);
             return conqueue_status::success;
         }
         if (cell* offered = take_offer(record); offered != nullptr) {
+            held.release();
             take(*offered);
-            retire(record, offered);
+            discard(record, offered); // it was never linked: nobody looks into it
             return conqueue_status::success;
         }
         wait();
+        // [pop.again] acquire: pairs with [push.link], [close.mark]
+        //   As [pop.head].
+        head = head_.load(Env::acquire);
     }
 }
 
 template <class Cells, class Env>
 template <class Take>
 std::size_t treiber_stack<Cells, Env>::pop_all(Take take) {
-    const auto pinned = home_.pin();
+    record_type& record = home_.own_record();
     // [all.unlink] acquire: pairs with [push.link]
     //   As [pop.head], for every node.  // LP
     cell* node = pointer(head_.fetch_and(closed_bit, Env::acquire));
@@ -288,8 +332,7 @@ std::size_t treiber_stack<Cells, Env>::pop_all(Take take) {
     while (node != nullptr) {
         cell* next = node->next.get();
         take(*node);
-        retire(pinned.record(), node);
-        home_.reclaim_some(pinned.record()); // each pays for itself: one end of the guard can't free them all
+        retire(record, node);
         node = next;
         ++count;
     }
