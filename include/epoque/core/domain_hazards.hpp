@@ -60,7 +60,7 @@ template <class Env>
 void basic_domain<Env>::retire_unguarded(record_type& record, hook* object) noexcept {
     record.retired_count.add(1);
     record.retired_size.add(object->bytes);
-    record.limbo.append(object);
+    record.limbo.prepend(object);
     constexpr std::int64_t least = Env::advance_bytes / Env::advance_objects;
     record.limbo_budget -= std::max<std::int64_t>(object->bytes, least);
     if (record.limbo_budget < 0) [[unlikely]] {

@@ -257,7 +257,7 @@ conqueue_status treiber_stack<Cells, Env>::push(std::size_t count, Put put, Undo
             return conqueue_status::closed;
         }
         bottom->next.set(pointer(head));
-        // [push.link] release: pairs with [pop.head], [pop.unlink], [all.unlink]
+        // [push.link] release: pairs with [pop.head], [pop.check], [pop.again], [pop.unlink], [all.unlink]
         //   The nodes and their elements. Failure (relaxed): as [push.head].  // LP
         if (head_.compare_exchange_strong(head, number(top), Env::release, Env::relaxed)) [[likely]] {
             return conqueue_status::success;
@@ -392,7 +392,7 @@ void treiber_stack<Cells, Env>::close() noexcept {
         //   S4: no take succeeds here any more, before [close.mark].
         each.word.fetch_or(dead_bit, Env::acq_rel);
     }
-    // [close.mark] acq_rel: pairs with [pop.head], [push.closed], [closed.head], [close.kill]
+    // [close.mark] acq_rel: pairs with [pop.head], [pop.check], [pop.again], [push.closed], [closed.head], [close.kill]
     //   Who reads the closed bit sees what happened before the close.  // LP
     head_.fetch_or(closed_bit, Env::acq_rel);
 }
