@@ -116,6 +116,34 @@ struct bulk : bounded_lanes<bulk<Timing>, 3, 3, Timing> {
     }
 };
 
+/// Two observers of a push and a pop: with one element in the queue before, after, or all the time, nobody may say full when
+/// somebody else says empty.
+struct observers : bounded_lanes<observers, 4, 2, timing::untimed> {
+    using base = bounded_lanes<observers, 4, 2, timing::untimed>;
+    bool full = false;
+    bool empty = false;
+
+    void setup() {
+        base::setup();
+        lane(0).push();
+    }
+    void body(unsigned thread) {
+        if (thread == 0) {
+            lane(0).push();
+        } else if (thread == 1) {
+            lane(1).pop();
+        } else if (thread == 2) {
+            full = !lane(2).push();
+        } else {
+            empty = lane(3).pop() == answer::empty;
+        }
+    }
+    void finish() {
+        require(!full || !empty, "one observer said full and the other one empty");
+        base::finish();
+    }
+};
+
 /// An element that owns memory: whoever loses or doubles one leaks it or frees it twice.
 class parcel {
   public:
@@ -186,6 +214,7 @@ int main(int argc, char** argv) {
     both_ways.operator()<closing>({.name = "closing", .what = "close against pushes and pops"});
     both_ways.operator()<two_closers>({.name = "two_closers", .what = "two threads close, one pushes"});
     both_ways.operator()<bulk>({.name = "bulk", .what = "push_range and try_pop_n around the ring"});
+    tests.add<observers>({.name = "observers", .what = "full and empty fit into one order", .executions = 30'000});
     tests.add<owners>({.name = "owners", .what = "elements that own memory; the queue ends with some inside"});
     tests.add<everybody_at_one<timing::timed>>({.name = "everybody_fallback",
                                                 .what = "three threads at one place, without membarrier",

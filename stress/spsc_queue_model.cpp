@@ -39,6 +39,31 @@ struct three_cells : spsc_lanes<three_cells<Timing>, 2, 3, Timing> {
     }
 };
 
+/// Each side makes a success of its first operation and asks for more. That the producer says full and the consumer says empty
+/// has no explanation: the queue had one element in it all that time.
+struct both_refused : spsc_lanes<both_refused, 2, 2, timing::untimed> {
+    bool full = false;
+    bool empty = false;
+
+    void setup() {
+        spsc_lanes<both_refused, 2, 2, timing::untimed>::setup();
+        lane(0).push();
+    }
+    void body(unsigned thread) {
+        if (thread == 0) {
+            lane(0).push();
+            full = !lane(0).push();
+        } else {
+            lane(1).pop();
+            empty = lane(1).pop() == answer::empty;
+        }
+    }
+    void finish() {
+        require(!full || !empty, "one side said full and the other one empty");
+        spsc_lanes<both_refused, 2, 2, timing::untimed>::finish();
+    }
+};
+
 /// A third thread closes: what was accepted comes out, and nothing after `closed`.
 template <class Derived, timing Timing>
 struct closing_lanes : spsc_lanes<Derived, 3, 2, Timing> {
@@ -148,6 +173,11 @@ int main(int argc, char** argv) {
                                        .executions = 200'000,
                                        .mode = barrier_mode::heavy_removed,
                                        .expected = caught});
+    tests.add<both_refused>(
+        {.name = "both_refused", .what = "full on one side and empty on the other", .executions = 50'000});
+    tests.add<both_refused>({.name = "both_refused_fallback",
+                             .what = "full on one side and empty on the other",
+                             .mode = barrier_mode::fallback});
     tests.add<refused>({.name = "closing_heavy_refused",
                         .what = "the kernel begins to refuse membarrier",
                         .mode = barrier_mode::heavy_refused});

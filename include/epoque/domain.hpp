@@ -342,6 +342,7 @@ class basic_domain {
     // Written by whoever advances or waits.
     alignas(interference_size) atomic<std::uint32_t> contenders_{0}; // threads that tried to advance since one began
     atomic<record_type*> barrier_turn_{nullptr};                     // of the thread that is in barrier()
+    atomic<std::uint32_t> records_made_{0};                          // numbers given to records
     atomic<std::uint64_t> peak_pending_bytes_{0};
     atomic<std::uint64_t> blocked_advances_{0};
     atomic<std::uint64_t> heavy_failures_{0};

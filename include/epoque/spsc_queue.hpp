@@ -57,9 +57,9 @@ class spsc_queue {
     /// Returns:         success; full (there was a moment during the call at which the queue held `capacity` elements), or
     ///                  closed. `value` is unchanged then.
     /// Progress:        wait-free.
-    /// Linearizes at:   [push.publish]; `full` at [push.head].
+    /// Linearizes at:   [push.publish]; `full` at [push.full].
     /// Synchronization: with the pop that returns this value (release/acquire); `closed` with the close.
-    /// Complexity:      O(1), no read-modify-write (one without membarrier).
+    /// Complexity:      O(1), no read-modify-write, but one to say full (and one without membarrier).
     /// Throws:          what T's copy constructor throws; queue and `value` are then unchanged.
     /// Pins:            none.
     /// See:             docs/memory-model.md#spsc-queue
@@ -102,9 +102,9 @@ class spsc_queue {
     ///                  nothing will come any more), or busy (it is being closed, and the kernel refuses the barrier that
     ///                  would tell; only if it began to refuse membarrier after start-up).
     /// Progress:        wait-free.
-    /// Linearizes at:   [pop.head]; `empty` at [pop.tail].
+    /// Linearizes at:   [pop.head]; `empty` at [pop.empty].
     /// Synchronization: with the push of this element; `closed` with the close.
-    /// Complexity:      O(1), no read-modify-write.
+    /// Complexity:      O(1), no read-modify-write, but one to say empty.
     /// Throws:          nothing.
     /// Pins:            none.
     expected<T, conqueue_status> try_pop() {
@@ -167,7 +167,7 @@ Iterator spsc_queue<T, Env>::push_range(Iterator first, Iterator last)
         conqueue_status why = conqueue_status::success;
         const std::size_t pushed = core_.push(
             count, why, [&next](cell& slot) noexcept { slot.element.construct(*next++); },
-            [&back](cell& slot) noexcept {
+            [&](cell& slot) noexcept {
                 if constexpr (moves) {
                     T&& origin = *back++;
                     core::give_back(origin, slot);

@@ -99,7 +99,8 @@ auto basic_domain<Env>::acquire_record() -> record_type* {
     }
     void* memory = pool_.allocate(sizeof(record_type), alignof(record_type));
     // SAFETY: fresh memory of the record's size and alignment.
-    auto* record = ::new (memory) record_type(fast_, pool_);
+    // [acquire.number] relaxed: a number of its own, nothing else.
+    auto* record = ::new (memory) record_type(fast_, records_made_.fetch_add(1, Env::relaxed), pool_);
     // [acquire.head] relaxed: only the expected value of [acquire.link].
     record->next = records_.load(Env::relaxed);
     // [acquire.link] acq_rel: pairs with [acquire.list], [meet.records], [scan.records], [walk.records],

@@ -56,7 +56,8 @@ struct alignas(interference_size) record {
     static constexpr std::uint64_t idle = 0;
     static constexpr std::uint64_t pinned(std::uint64_t epoch) noexcept { return (epoch << 1) | 1; }
 
-    record(bool asymmetric, core::pool<Env>& shared) noexcept : fast(asymmetric), pool(shared) {}
+    record(bool asymmetric, std::uint32_t which, core::pool<Env>& shared) noexcept
+        : fast(asymmetric), number(which), pool(shared) {}
 
     /// A block from the domain's pool, by way of this thread's magazine; the owner only. Throws: bad_alloc.
     void* allocate(std::uint32_t block_class, std::size_t bytes, std::size_t align) {
@@ -91,12 +92,12 @@ struct alignas(interference_size) record {
     // The line of every operation: written by the owner, read by whoever advances the epoch.
     atomic<std::uint64_t> state{idle};
     atomic<std::uintptr_t> hazard{0}; // what the owner's operation looks into, or 0 (core/domain_hazards.hpp)
-    std::uint64_t calm_state = idle;  // a pin with this state has no garbage to look after: see leave()
-    std::uint32_t nest = 0;           // guards of the owner
-    const bool fast;                  // asymmetric barriers are available
-    bool reclaiming = false;          // the owner runs deleters now; nested operations do not
-    std::uint32_t forks = 0;          // how often a fork left its owner behind, perhaps in the middle of an operation
-    std::int64_t budget = 0;          // bytes that may still be retired before the owner tries to advance the epoch
+    std::uint64_t calm_state = idle; // a pin with this state has no garbage to look after: see leave()
+    std::uint32_t nest = 0;          // guards of the owner
+    const bool fast;                 // asymmetric barriers are available
+    std::uint32_t number;    // which one of the domain's it is, from 0; another one when a fork left its owner behind
+    bool reclaiming = false; // the owner runs deleters now; nested operations do not
+    std::int64_t budget = 0; // bytes that may still be retired before the owner tries to advance the epoch
 
     // Garbage: R1 to R3.
     alignas(interference_size) garbage_list<Env> bag[bags];

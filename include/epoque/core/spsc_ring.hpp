@@ -21,7 +21,7 @@
 ///
 /// Progress: wait-free, every operation. Where the kernel begins to refuse membarrier after start-up, a close is decided
 /// by the producer's next push, or when the kernel relents; until then a pop that finds nothing else answers busy.
-/// Linearizes: push at [push.publish]; pop at [pop.head]; `full` at [push.head], `empty` at [pop.tail]; close at the CAS that
+/// Linearizes: push at [push.publish]; pop at [pop.head]; `full` at [push.full], `empty` at [pop.empty]; close at the CAS that
 /// decides: [decide.end], [keep.end] or [refuse.end].
 /// Proof: docs/memory-model.md#spsc-queue.
 ///
@@ -95,7 +95,8 @@ class spsc_ring {
     std::size_t stride() const noexcept { return cells_.template stride<header>(); }
     static constexpr std::size_t align() noexcept { return Cells::template align<header>(); }
 
-    EPOQUE_COLD bool keep(std::uint64_t tail) noexcept;
+    EPOQUE_NOINLINE void settle(std::uint64_t tail) noexcept;
+    EPOQUE_COLD bool keep(std::uint64_t end) noexcept;
     EPOQUE_COLD void refuse(std::uint64_t tail) noexcept;
     EPOQUE_COLD std::uint64_t decide() noexcept;
     std::uint64_t look(std::uint64_t head, conqueue_status& why) noexcept;
@@ -169,8 +170,11 @@ std::size_t spsc_ring<Cells, Env>::push(std::size_t count, conqueue_status& why,
     std::uint64_t room = head_seen_.get() + capacity_ - tail;
     if (room < count) [[unlikely]] {
         // [push.head] acquire: pairs with [pop.head]
-        //   The consumer has done with the cells that it left.  // LP of `full`
+        //   The consumer has done with the cells that it left.
         head_seen_.set(head_.load(Env::acquire));
+        if (head_seen_.get() + capacity_ == tail) {
+            settle(tail);
+        }
         room = head_seen_.get() + capacity_ - tail;
         if (room < count) {
             why = conqueue_status::full;
@@ -184,7 +188,7 @@ std::size_t spsc_ring<Cells, Env>::push(std::size_t count, conqueue_status& why,
     for (std::uint64_t position = tail; position != end; ++position) {
         put(cell_of(position));
     }
-    // [push.publish] barrier: pairs with [decide.heavy], [decide.tail], [pop.tail], [size.tail]
+    // [push.publish] barrier: pairs with [decide.heavy], [decide.tail], [pop.tail], [pop.empty], [size.tail]
     //   The store is a release: the elements are built before anybody sees them.
     //   If our barrier is first, whoever decides after the heavy one reads this tail, or a later one.
     //   If the heavy barrier is first, [push.closed] does not read `open`.  // LP
@@ -200,6 +204,18 @@ std::size_t spsc_ring<Cells, Env>::push(std::size_t count, conqueue_status& why,
         }
     }
     return count;
+}
+
+/// Before the producer says full: makes its tail known, and looks at the head again.
+template <class Cells, class Env>
+void spsc_ring<Cells, Env>::settle(std::uint64_t tail) noexcept {
+    // [push.settle] seq_cst: pairs with [pop.empty]
+    //   If ours is first, a consumer that is about to say empty sees our tail.
+    //   If [pop.settle] is first, [push.full] sees the consumer's head.
+    tail_.exchange(tail, Env::seq_cst);
+    // [push.full] seq_cst: pairs with [pop.settle], [pop.head]
+    //   As [push.settle].  // LP of `full`
+    head_seen_.set(head_.load(Env::seq_cst));
 }
 
 /// The queue is being closed and we have published up to `end`: whether that still counts.
@@ -243,7 +259,7 @@ std::size_t spsc_ring<Cells, Env>::pop(std::size_t count, conqueue_status& why, 
     for (std::uint64_t position = head; position != end; ++position) {
         take(cell_of(position)); // owns: R2
     }
-    // [pop.head] release: pairs with [push.head], [size.head]
+    // [pop.head] release: pairs with [push.head], [push.full], [size.head]
     //   We have done with these cells.  // LP
     head_.store(end, Env::release);
     return count;
@@ -253,8 +269,16 @@ std::size_t spsc_ring<Cells, Env>::pop(std::size_t count, conqueue_status& why, 
 template <class Cells, class Env>
 std::uint64_t spsc_ring<Cells, Env>::look(std::uint64_t head, conqueue_status& why) noexcept {
     // [pop.tail] acquire: pairs with [push.publish]
-    //   The elements were built before.  // LP of `empty`
+    //   The elements were built before.
     std::uint64_t tail = tail_.load(Env::acquire);
+    if (tail == head) {
+        // [pop.settle] seq_cst: pairs with [push.full]
+        //   As [push.settle]: our head, before we say empty.
+        head_.exchange(head, Env::seq_cst);
+        // [pop.empty] seq_cst: pairs with [push.settle], [push.publish]
+        //   As [push.settle].  // LP of `empty`
+        tail = tail_.load(Env::seq_cst);
+    }
     if (fast_) {
         // [pop.light] barrier: pairs with [decide.heavy]
         //   If our barrier is first, who decides reads a tail as new as ours, so all that we are about to take counts.
