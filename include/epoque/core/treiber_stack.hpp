@@ -2,16 +2,16 @@
 /// @file
 /// Layer: structures. Depends on: base, domain, core/cells.hpp.
 ///
-/// The algorithm of `stack`: Treiber's linked stack under epochs, with elimination behind a failed CAS.
+/// The algorithm of `stack`: Treiber's linked stack under hazards, with elimination behind a failed CAS.
 ///
 ///     head_ (| closed bit) --> [next | element] --> [next | element] --> null
 ///
 ///     elimination_[i]:  0 --offer--> node --take--> node|taken --collect--> 0      (any of them | dead, for ever)
 ///
 /// Invariants:
-///   S1  A node becomes the head at most once, and `next` does not change from then until its grace period is over. So a
-///       pinned thread that read a node from head_ may read its `next`, and a CAS that finds the same address finds the
-///       same node: no ABA.
+///   S1  A node becomes the head once in its life, and `next` does not change from then on. Its life does not end while it is
+///       the hazard of a thread that found it linked (core/domain_hazards.hpp): that thread may read its `next`, and when its
+///       CAS finds the same address it finds the same node. No ABA.
 ///   S2  A node's element belongs to the push until the node is the head or is taken from an offer; then to the pop whose
 ///       CAS removed it.
 ///   S3  An offer is taken at most once, by the CAS that sets `taken`; only its owner clears a place.
@@ -19,11 +19,11 @@
 ///
 /// Progress: lock-free; a CAS of head_ fails only because another one succeeded. Offers are waited for a bounded time.
 /// Linearizes: push at [push.link] or [eliminate.take]; pop at [pop.unlink] or [eliminate.take] (the push directly before
-/// it); `empty` and `closed` at [pop.head] or the failed [pop.unlink]; pop_all at [all.unlink]; close at [close.mark].
+/// it); `empty` and `closed` at [pop.head], [pop.check] or [pop.again]; pop_all at [all.unlink]; close at [close.mark].
 /// Proof: docs/memory-model.md#stack.
 ///
 /// Sources: Treiber, Systems programming: coping with parallelism, 1986. Hendler, Shavit, Yerushalmi, A scalable lock-free
-/// stack algorithm, SPAA 2004 (elimination as back-off).
+/// stack algorithm, SPAA 2004 (elimination as back-off). Michael, Hazard pointers, TPDS 2004.
 #pragma once
 
 #include "epoque/base/backoff.hpp"
@@ -374,8 +374,8 @@ auto treiber_stack<Cells, Env>::take_offer(const record_type& record) noexcept -
             continue;
         }
         // [eliminate.take] acquire: pairs with [offer.place]
-        //   The node and its element. No ABA: we are pinned, so a node that was taken meanwhile can't come back. Failure
-        //   (relaxed): withdrawn, taken or dead.  // LP of both, push first
+        //   The node and its element: those of the offer that is there now, whatever `seen` was before. Failure (relaxed):
+        //   withdrawn, taken or dead.  // LP of both, push first
         if (word.compare_exchange_strong(seen, seen | taken_bit, Env::acquire, Env::relaxed)) {
             return pointer(seen);
         }
