@@ -102,7 +102,7 @@ class announcement {
 
     /// What to announce. To be published by the caller before anybody announces.
     void set_handle(std::uint64_t handle) noexcept {
-        // [handle.set] relaxed: [waiting:arm.set] publishes it; an object has one handle, so it only ever overwrites itself.
+        // [handle.set] relaxed: [interest:announce.set] publishes it; an object has one handle, so it only ever overwrites itself.
         handle_.store(handle, Env::relaxed);
     }
 

@@ -134,7 +134,7 @@ std::size_t send(library& here, record_type& record, Kind& to, const void* eleme
         }
     }
     if (sent != 0) [[likely]] {
-        to.waiting().sent(record, here.announcer(), sent);
+        to.waiting().sent(record.fast, here.announcer(), sent);
     }
     return sent;
 }

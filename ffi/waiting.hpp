@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 /// @file
-/// Layer: ffi. Depends on: base, notifier.hpp (the Env and the Kernel are parameters, as there).
+/// Layer: ffi. Depends on: base, core/interest.hpp, notifier.hpp (the Env and the Kernel are parameters, as there).
 ///
 /// Waiting for an object to have something to receive: native threads asleep in _recv_n, and a runtime that has armed it.
 ///
@@ -11,11 +11,9 @@
 /// Invariants:
 ///   W1  A cell is an announcement (notifier.hpp, N1): a registered waiter refers to it. Hence a sleeper, which is not pinned,
 ///       may outlive the object and never touches freed memory.
-///   W2  (no lost send) A waiter registers by a read-modify-write of `waiters`, passes the heavy side of a barrier, looks for
-///       an element, and only then sleeps. A sender publishes the element, passes the light side, then reads `waiters`.
-///       By the barrier axioms one of them sees the other: the waiter the element, or the sender the waiter. In the
-///       fallback mode the sender's read is a read-modify-write of `waiters`, too, and the two are ordered by that word.
-///       The registration stays until the waiter leaves, so one barrier serves all its looks.
+///   W2  (no lost send) A waiter registers in `waiters`, orders, looks for an element, and only then sleeps; a sender publishes
+///       the element, then looks at `waiters`: the protocol and the proof are those of core/interest.hpp (I1). The
+///       registration stays until the waiter leaves, so one barrier serves all its looks (I2).
 ///   W3  (no lost end) close and destroy do their deed, then a read-modify-write of `waiters`: ordered with the
 ///       registration by that word, in both modes.
 ///   W4  (no lost wake) Who wakes sleepers steps `sequence` before it wakes; who sleeps reads `sequence` before it looks the
@@ -32,6 +30,7 @@
 
 #include "epoque/base/config.hpp"
 #include "epoque/base/env.hpp"
+#include "epoque/core/interest.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -59,23 +58,9 @@ class alignas(interference_size) waiting_cell final : public announcement<Env> {
     // ---- senders; pinned, with the object found ---------------------------------------------------------------------
 
     /// After `count` elements were published: wakes as many, and announces. Progress: see above.
-    /// `record` is the thread's: `fast` and `state` of core/record.hpp.
-    template <class Record>
-    void sent(Record& record, notifier_type& announcer, std::size_t count) noexcept {
-        std::uint32_t seen = 0;
-        if (record.fast) [[likely]] {
-            // [sent.order] barrier: pairs with [enter.heavy], [arm.heavy]
-            //   If our barrier is first, the waiter's look that follows its own barrier finds the element.
-            //   If the heavy barrier is first, [sent.look] sees the waiter.
-            Env::light(true, record.state);
-            // [sent.look] relaxed: [sent.order] orders it; what follows synchronizes by itself.
-            seen = waiters_.load(Env::relaxed);
-        } else {
-            // [sent.meet] acq_rel: pairs with [enter.add], [arm.set]
-            //   Two read-modify-writes of one word. If ours is first, the waiter synchronizes with us and finds the element;
-            //   if the waiter's is first, we see it.
-            seen = waiters_.fetch_add(0, Env::acq_rel);
-        }
+    /// `fast` is Env::asymmetric(), which the thread's record has at hand.
+    void sent(bool fast, notifier_type& announcer, std::size_t count) noexcept {
+        const std::uint32_t seen = waiters_.look(fast); // W2
         if (seen != 0) [[unlikely]] {
             wake(seen, announcer, count);
         }
@@ -83,10 +68,9 @@ class alignas(interference_size) waiting_cell final : public announcement<Env> {
 
     /// After a close or destroy has taken effect: wakes all, and announces.
     void ended(notifier_type& announcer) noexcept {
-        // [ended.take] acq_rel: pairs with [enter.add], [arm.set]
-        //   W3. If ours is first, the waiter synchronizes with us and finds the object closed or gone; if the waiter's is
-        //   first, we see it here.
-        const std::uint32_t seen = waiters_.fetch_and(~armed, Env::acq_rel);
+        // W3. If ours is first, the waiter synchronizes with us and finds the object closed or gone; if the waiter's is first,
+        // we see it here.
+        const std::uint32_t seen = waiters_.take(armed);
         if (seen >= one_sleeper) {
             wake_sleepers(UINT32_MAX);
         }
@@ -99,15 +83,14 @@ class alignas(interference_size) waiting_cell final : public announcement<Env> {
 
     /// How many threads are registered, plus 1 if armed. Racy.
     std::uint64_t was_waiting() const noexcept {
-        // [waiting.count] relaxed: a statistic.
-        const std::uint32_t now = waiters_.load(Env::relaxed);
+        const std::uint32_t now = waiters_.was();
         return now / one_sleeper + (now & armed);
     }
 
     /// Wakes another sleeper if there is one; for a receiver that was woken itself and left something behind.
     void pass_on() noexcept {
-        // [pass.look] relaxed: the sender wakes as well; this only spares its waiters a sender that is preempted.
-        if (waiters_.load(Env::relaxed) >= 2 * one_sleeper) { // one is the caller
+        // The sender wakes as well; this only spares its waiters a sender that is preempted.
+        if (waiters_.was() >= 2 * one_sleeper) { // one is the caller
             wake_sleepers(1);
         }
     }
@@ -118,15 +101,8 @@ class alignas(interference_size) waiting_cell final : public announcement<Env> {
     /// then be overlooked (or announced all the same).
     bool arm(std::uint64_t handle) noexcept {
         this->set_handle(handle);
-        // [arm.set] acq_rel: pairs with [sent.meet], [ended.take], [disarm.take]
-        //   W2 and W3. Release: whoever disarms sees the handle.
-        waiters_.fetch_or(armed, Env::acq_rel);
-        if (!Env::asymmetric()) {
-            return true;
-        }
-        // [arm.heavy] barrier: pairs with [sent.order]
-        //   As [enter.heavy]; the look is the caller's, after this call.
-        return Env::heavy();
+        waiters_.set(armed); // W2 and W3; whoever disarms sees the handle
+        return waiters_.order(Env::asymmetric());
     }
 
   private:
@@ -145,9 +121,7 @@ class alignas(interference_size) waiting_cell final : public announcement<Env> {
             wake_sleepers(count);
         }
         if ((seen & armed) != 0) {
-            // [disarm.take] acq_rel: pairs with [arm.set]
-            //   One of several senders announces. Acquire: the handle.
-            if ((waiters_.fetch_and(~armed, Env::acq_rel) & armed) != 0) {
+            if ((waiters_.take(armed) & armed) != 0) { // one of several senders announces
                 announcer.announce(*this);
             }
         }
@@ -159,7 +133,7 @@ class alignas(interference_size) waiting_cell final : public announcement<Env> {
         Kernel::wake(sequence_, count < UINT32_MAX ? static_cast<std::uint32_t>(count) : UINT32_MAX);
     }
 
-    alignas(interference_size) atomic<std::uint32_t> waiters_{0};  // read by every send
+    alignas(interference_size) core::interest<Env> waiters_;       // read by every send
     alignas(interference_size) atomic<std::uint32_t> sequence_{0}; // the futex
 };
 
@@ -172,28 +146,18 @@ class sleeper {
     /// Precondition: pinned, with the object found.
     explicit sleeper(cell_type& cell) noexcept : cell_(cell) {
         cell_.retain();
-        // [enter.add] acq_rel: pairs with [sent.meet], [ended.take]
-        //   W2 and W3.
-        cell_.waiters_.fetch_add(cell_type::one_sleeper, Env::acq_rel);
+        cell_.waiters_.add(cell_type::one_sleeper); // W2 and W3
     }
     sleeper(const sleeper&) = delete;
     sleeper& operator=(const sleeper&) = delete;
     ~sleeper() {
-        // [enter.leave] relaxed: a sender that still counts us wakes in vain, nothing else.
-        cell_.waiters_.fetch_sub(cell_type::one_sleeper, Env::relaxed);
+        cell_.waiters_.leave(cell_type::one_sleeper);
         cell_.release();
     }
 
     /// W2, once, before the first look. Where the kernel has begun to refuse membarrier, a sender may overlook us for as
     /// long as its core keeps a store to itself: then sleeps end after a millisecond at most.
-    void order() noexcept {
-        if (Env::asymmetric()) {
-            // [enter.heavy] barrier: pairs with [sent.order]
-            //   If our barrier is first, the sender sees us in `waiters`.
-            //   If the sender's is first, our next look finds its element.
-            polls_ = !Env::heavy();
-        }
-    }
+    void order() noexcept { polls_ = !cell_.waiters_.order(Env::asymmetric()); }
 
     /// W4: the number to sleep on; to be read before the look.
     std::uint32_t key() const noexcept {

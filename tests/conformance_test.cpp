@@ -7,6 +7,7 @@
 #include "conformance.hpp"
 
 #include "epoque/bounded_queue.hpp"
+#include "epoque/channel.hpp"
 #include "epoque/object_table.hpp"
 #include "epoque/queue.hpp"
 #include "epoque/spsc_queue.hpp"
@@ -64,6 +65,8 @@ template <class T>
 using queue_of = queue<T>;
 template <class T>
 using stack_of = stack<T>;
+template <class T>
+using channel_of = channel<T>;
 
 /// A queue with a capacity as the suites want it: room for 8,192, and pushes that wait for room.
 template <class Queue>
@@ -141,9 +144,10 @@ struct with {
 };
 
 template <class... Elements>
-using for_each_queue = typename with<Elements...>::template over<queue_of, bounded_queue_of>::type;
+using for_each_queue = typename with<Elements...>::template over<queue_of, bounded_queue_of, channel_of>::type;
 template <class... Elements>
-using for_each_structure = typename with<Elements...>::template over<queue_of, stack_of, bounded_queue_of>::type;
+using for_each_structure =
+    typename with<Elements...>::template over<queue_of, stack_of, bounded_queue_of, channel_of>::type;
 /// For one thread.
 template <class... Elements>
 using for_each_spsc_queue = typename with<Elements...>::template over<spsc_queue_of>::type;
@@ -172,6 +176,10 @@ struct names {
     template <class T>
     static std::string structure(stack<T>*) {
         return "stack";
+    }
+    template <class T>
+    static std::string structure(channel<T>*) {
+        return "channel";
     }
     static std::string element(std::uint64_t*) { return "number"; }
     static std::string element(move_only*) { return "move_only"; }

@@ -214,14 +214,17 @@ TEST(snapshot, a_change_that_throws_changes_nothing) {
 }
 
 TEST(snapshot, a_copy_that_throws_changes_nothing) {
-    basic_domain<small_env> home;
-    snapshot<fragile, small_env> shared(home, std::uint64_t{1});
-    fragile::copies_fail = true;
-    EXPECT_THROW(shared.update([](fragile&) {}), copy_failed);
-    fragile::copies_fail = false;
-    EXPECT_EQ(number_in(shared), 1U);
-    EXPECT_EQ(shared.update([](fragile& value) { value = fragile(2); }), 2U);
-    EXPECT_EQ(number_in(shared), 2U);
+    {
+        basic_domain<small_env> home;
+        snapshot<fragile, small_env> shared(home, std::uint64_t{1});
+        fragile::copies_fail = true;
+        EXPECT_THROW(shared.update([](fragile&) {}), copy_failed);
+        fragile::copies_fail = false;
+        EXPECT_EQ(number_in(shared), 1U);
+        EXPECT_EQ(shared.update([](fragile& value) { value = fragile(2); }), 2U);
+        EXPECT_EQ(number_in(shared), 2U);
+    }
+    EXPECT_EQ(small_env::live_blocks(), 0U);
 }
 
 TEST(snapshot, a_replacement_that_finds_no_memory_changes_nothing) {

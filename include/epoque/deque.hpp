@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 /// @file
-/// Layer: structures. Depends on: base, domain.
+/// Layer: structures. Depends on: base, domain, core/word_ring.hpp.
 ///
 /// `work_stealing_deque<T>`: one owner pushes and pops at the bottom, any number of thieves steal at the top.
 ///
@@ -46,6 +46,7 @@
 #include "epoque/base/config.hpp"
 #include "epoque/base/error.hpp"
 #include "epoque/base/expected.hpp"
+#include "epoque/core/word_ring.hpp"
 #include "epoque/domain.hpp"
 
 #include <algorithm>
@@ -53,9 +54,6 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
-#include <memory>
-#include <new>
 #include <type_traits>
 
 namespace epoque {
@@ -92,8 +90,7 @@ template <stealable T, class Env = std_env>
 class work_stealing_deque {
     template <class V>
     using atomic = typename Env::template atomic<V>;
-    using hook = core::retired<Env>;
-    using record_type = core::record<Env>;
+    using ring = core::word_ring<T, Env>;
 
   public:
     using value_type = T;
@@ -150,39 +147,6 @@ class work_stealing_deque {
     std::size_t was_size() const noexcept;
 
   private:
-    struct ring : hook { // the hook is used once, when the ring is outgrown
-        explicit ring(std::uint64_t slots) noexcept
-            : hook(&ring::end, clamped(bytes_for(slots)), core::unpooled), mask(slots - 1) {}
-
-        /// The slot of an index.
-        atomic<T>& operator[](std::uint64_t index) noexcept {
-            // SAFETY: make() built a slot at each of these addresses.
-            return *std::launder(reinterpret_cast<atomic<T>*>(reinterpret_cast<std::byte*>(this) + first_slot +
-                                                              (index & mask) * sizeof(atomic<T>)));
-        }
-        std::uint64_t slots() const noexcept { return mask + 1; }
-
-        static ring* make(std::uint64_t slots);
-        static void destroy(ring* gone) noexcept;
-        static void end(hook* self, record_type&) noexcept {
-            // SAFETY: this reclaimer is only ever given to the hook inside a ring.
-            destroy(static_cast<ring*>(self));
-        }
-
-        const std::uint64_t mask;
-
-      private:
-        static constexpr std::size_t align = std::max(alignof(hook), alignof(atomic<T>));
-        static constexpr std::size_t first_slot =
-            (sizeof(hook) + sizeof(std::uint64_t) + alignof(atomic<T>) - 1) / alignof(atomic<T>) * alignof(atomic<T>);
-        static constexpr std::size_t bytes_for(std::uint64_t slots) noexcept {
-            return first_slot + slots * sizeof(atomic<T>);
-        }
-        static constexpr std::uint32_t clamped(std::size_t bytes) noexcept { // a figure for the domain's statistics
-            return static_cast<std::uint32_t>(std::min<std::size_t>(bytes, std::numeric_limits<std::uint32_t>::max()));
-        }
-    };
-
     static constexpr std::uint64_t first_index = 1; // so that bottom_ - 1 exists
     // As many pops with a read-modify-write as cost the owner one heavy barrier.
     static constexpr std::uint64_t most_shared = 64;
@@ -219,30 +183,6 @@ template <stealable T, class Env>
 work_stealing_deque<T, Env>::~work_stealing_deque() {
     // [dtor.ring] relaxed: destruction is exclusive, whoever ordered it ordered all use before it.
     ring::destroy(ring_.load(Env::relaxed));
-}
-
-template <stealable T, class Env>
-auto work_stealing_deque<T, Env>::ring::make(std::uint64_t slots) -> ring* {
-    void* memory = Env::allocate(bytes_for(slots), align);
-    // SAFETY: a fresh block, large enough for the header and the slots behind it, aligned for both.
-    auto* made = ::new (memory) ring(slots);
-    for (std::uint64_t index = 0; index < slots; ++index) {
-        // SAFETY: as above; each slot lies in the block.
-        ::new (static_cast<std::byte*>(memory) + first_slot + index * sizeof(atomic<T>)) atomic<T>(T());
-    }
-    return made;
-}
-
-template <stealable T, class Env>
-void work_stealing_deque<T, Env>::ring::destroy(ring* gone) noexcept {
-    const std::uint64_t slots = gone->slots();
-    if constexpr (!std::is_trivially_destructible_v<atomic<T>>) {
-        for (std::uint64_t index = 0; index < slots; ++index) {
-            std::destroy_at(&(*gone)[index]);
-        }
-    }
-    std::destroy_at(gone);
-    Env::deallocate(gone, bytes_for(slots), align);
 }
 
 // ---- the owner -----------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "epoque/bounded_queue.hpp"
+#include "epoque/channel.hpp"
 #include "epoque/concepts.hpp"
 #include "epoque/deque.hpp"
 #include "epoque/domain.hpp"

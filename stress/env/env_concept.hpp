@@ -61,6 +61,9 @@ concept environment =
         Env::fork_point();
         Env::pause();
         Env::relax(0U);
+        { Env::now() } -> std::same_as<std::int64_t>;
+        Env::park(word, std::uint32_t{1}, std::int64_t{0});
+        Env::unpark(word, std::uint32_t{1});
 
         { Env::local(std::uint64_t{1}) } -> std::same_as<local_record&>;
         { Env::open_domain(block, after_fork) } -> std::same_as<std::uint64_t>;
@@ -75,6 +78,7 @@ concept environment =
         { Env::segment_slots } -> std::convertible_to<std::size_t>;
         { Env::spin_before_abandon } -> std::convertible_to<unsigned>;
         { Env::spare_cells } -> std::convertible_to<std::size_t>;
+        { Env::spin_before_park } -> std::convertible_to<unsigned>;
         { Env::advance_objects } -> std::convertible_to<std::int64_t>;
         { Env::advance_bytes } -> std::convertible_to<std::int64_t>;
         { Env::table_chunk_slots } -> std::convertible_to<std::uint32_t>;

@@ -163,6 +163,15 @@ struct fault_env {
 
     static void pause() noexcept { std_env::pause(); }
     static void relax(unsigned round) noexcept { std_env::relax(round); }
+    static std::int64_t now() noexcept { return std_env::now(); }
+    static void park(const atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t deadline) noexcept {
+        fault_plan::before_atomic();
+        std_env::park(word.bare(), expected, deadline);
+    }
+    static void unpark(const atomic<std::uint32_t>& word, std::uint32_t count) noexcept {
+        fault_plan::before_atomic();
+        std_env::unpark(word.bare(), count);
+    }
 
     static local_record& local(std::uint64_t domain) noexcept { return std_env::local(domain); }
     using fork_hook = std_env::fork_hook;
@@ -191,6 +200,7 @@ struct fault_env {
     static constexpr std::size_t segment_slots = 8;
     static constexpr unsigned spin_before_abandon = 2;
     static constexpr std::size_t spare_cells = 4;
+    static constexpr unsigned spin_before_park = 2;
     static constexpr std::int64_t advance_objects = 16;
     static constexpr std::int64_t advance_bytes = 1 << 12;
     static constexpr std::uint32_t table_chunk_slots = 8;

@@ -81,6 +81,12 @@ struct state {
         void* record = nullptr;
         void (*release)(void*) noexcept = nullptr;
     };
+    std::int64_t time = 0;
+    struct sleeper {
+        const void* word = nullptr; ///< null: awake
+    };
+    std::array<sleeper, max_threads> asleep{};
+
     std::uint64_t domains_opened = 0;
     std::array<std::array<remembered, max_domains>, max_threads> records{};
     std::array<std::array<local_record, max_domains>, max_threads> cache{};
@@ -369,6 +375,11 @@ struct model_env {
 
     static void pause(where at = where::current()) { rl::ctx().yield(1, detail::info(at)); }
     static void relax(unsigned, where at = where::current()) { pause(at); }
+    /// A second passes whenever somebody asks.
+    static std::int64_t now() noexcept { return current().time += 1'000'000'000; }
+    static void park(model::atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t deadline,
+                     where at = where::current());
+    static void unpark(model::atomic<std::uint32_t>& word, std::uint32_t count, where at = where::current());
 
     // ---- the thread's record in a domain ---------------------------------------------------------------------------
 
@@ -398,6 +409,7 @@ struct model_env {
     /// every bug of giving up too early.
     static constexpr unsigned spin_before_abandon = 0;
     static constexpr std::size_t spare_cells = 2;
+    static constexpr unsigned spin_before_park = 0;
     static constexpr std::int64_t advance_objects = 1;
     static constexpr std::int64_t advance_bytes = 1;
     static constexpr std::uint32_t table_chunk_slots = 2;
@@ -452,6 +464,37 @@ inline bool model_env::heavy(where at) {
     join(mine, now.heavy_clock);
     copy(now.heavy_clock, mine);
     return true;
+}
+
+// The kernel compares with the newest value and queues the thread in one step. The one who wakes passes nothing on but that.
+inline void model_env::park(model::atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t deadline,
+                            where at) {
+    if (deadline != parking::never) {
+        pause(at);
+        return;
+    }
+    state::sleeper& self = current().asleep[detail::thread()];
+    rl::ctx().sched();
+    {
+        const detail::uninterrupted by_the_kernel;
+        if (word.fetch_add(0, relaxed, at) != expected) { // a read-modify-write: the newest value
+            return;
+        }
+        self.word = &word;
+    }
+    while (self.word != nullptr) {
+        pause(at);
+    }
+}
+
+inline void model_env::unpark(model::atomic<std::uint32_t>& word, std::uint32_t count, where) {
+    rl::ctx().sched();
+    for (state::sleeper& each : current().asleep) {
+        if (each.word == &word && count != 0) {
+            each.word = nullptr;
+            --count;
+        }
+    }
 }
 
 inline std::uint64_t model_env::open_domain(void*, fork_hook) {

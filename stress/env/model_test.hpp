@@ -72,7 +72,7 @@ struct erased_suite {
 };
 
 /// Where the suite of the current execution lives; of static size, because Relacy watches the heap meanwhile.
-inline constexpr std::size_t suite_room = std::size_t{1} << 17;
+inline constexpr std::size_t suite_room = std::size_t{1} << 18;
 inline constexpr std::size_t suite_alignment = 256;
 
 template <class Suite>

@@ -117,6 +117,14 @@ struct scheduled_env {
 
     static void pause() { scheduler::yield(); }
     static void relax(unsigned) { scheduler::yield(); }
+    static std::int64_t now() noexcept { return std_env::now(); }
+    /// Who is parked looks again whenever it is its turn.
+    static void park(const atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t) {
+        if (word.load(relaxed) == expected) {
+            scheduler::yield();
+        }
+    }
+    static void unpark(const atomic<std::uint32_t>&, std::uint32_t) { scheduler::switch_point(); }
 
     static local_record& local(std::uint64_t domain) noexcept;
     using fork_hook = std_env::fork_hook;
@@ -136,6 +144,7 @@ struct scheduled_env {
     static constexpr std::size_t segment_slots = 4;
     static constexpr unsigned spin_before_abandon = 1;
     static constexpr std::size_t spare_cells = 2;
+    static constexpr unsigned spin_before_park = 1;
     static constexpr std::int64_t advance_objects = 2;
     static constexpr std::int64_t advance_bytes = 256;
     static constexpr std::uint32_t table_chunk_slots = 4;

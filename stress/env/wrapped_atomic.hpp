@@ -66,6 +66,9 @@ class wrapped_atomic {
         return word_.fetch_xor(bits, order);
     }
 
+    /// The word itself, for the kernel.
+    const std::atomic<T>& bare() const noexcept { return word_; }
+
   private:
     std::atomic<T> word_;
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 /// @file
-/// Layer: base. Depends on: config.hpp, barrier.hpp.
+/// Layer: base. Depends on: config.hpp, barrier.hpp, parking.hpp.
 ///
 /// `std_env`, the one seam. Every structure is `template <..., class Env = std_env>` and takes from its Env: atomics,
 /// shared plain fields, element storage, asymmetric barriers, pauses, the thread's record, parking and memory; nothing
@@ -13,6 +13,7 @@
 
 #include "epoque/base/barrier.hpp"
 #include "epoque/base/config.hpp"
+#include "epoque/base/parking.hpp"
 
 #include <atomic>
 #include <cstddef>
@@ -160,6 +161,17 @@ struct std_env {
     /// then sleeps for 50 us. src/parking.cpp.
     static void relax(unsigned round) noexcept;
 
+    /// Nanoseconds on the clock of park's deadlines.
+    static std::int64_t now() noexcept { return parking::now(); }
+    /// Sleeps while `word` is `expected`, until an unpark or the deadline (parking::never: none); may return early.
+    static void park(const std::atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t deadline) noexcept {
+        parking::wait(word, expected, deadline);
+    }
+    /// Wakes up to `count` threads that are parked on `word`, of which only the address is used.
+    static void unpark(const std::atomic<std::uint32_t>& word, std::uint32_t count) noexcept {
+        parking::wake(word, count);
+    }
+
     // ---- the thread's record in a domain ---------------------------------------------------------------------
 
     /// This thread's cache line for `domain`; the caller compares `owner`.
@@ -205,6 +217,7 @@ struct std_env {
     static constexpr std::size_t segment_slots = 1024;  ///< slots of a queue's segment, a power of two
     static constexpr unsigned spin_before_abandon = 32; ///< pauses; 32 measured the throughput of 256
     static constexpr std::size_t spare_cells = 32;      ///< of a bounded queue, for threads; more are made when needed
+    static constexpr unsigned spin_before_park = 32;    ///< pauses, less than a microsecond
     /// A thread tries to advance the epoch when it has retired this many objects, or this many bytes, or a mixture.
     static constexpr std::int64_t advance_objects = 512;
     static constexpr std::int64_t advance_bytes = std::int64_t{1} << 18;
