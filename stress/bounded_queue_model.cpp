@@ -202,6 +202,7 @@ int main(int argc, char** argv) {
     using namespace epoque::stress::model;
     program tests("bounded_queue_model");
     const auto both_ways = [&tests]<template <timing> class Suite>(test wanted) { // no barriers: one mode will do
+        wanted.executions = 5'000;
         tests.add<Suite<timing::timed>>(wanted);
         wanted.name += "_untimed";
         tests.add<Suite<timing::untimed>>(wanted);
@@ -214,7 +215,7 @@ int main(int argc, char** argv) {
     both_ways.operator()<closing>({.name = "closing", .what = "close against pushes and pops"});
     both_ways.operator()<two_closers>({.name = "two_closers", .what = "two threads close, one pushes"});
     both_ways.operator()<bulk>({.name = "bulk", .what = "push_range and try_pop_n around the ring"});
-    tests.add<observers>({.name = "observers", .what = "full and empty fit into one order", .executions = 30'000});
+    tests.add<observers>({.name = "observers", .what = "full and empty fit into one order", .executions = 10'000});
     tests.add<owners>({.name = "owners", .what = "elements that own memory; the queue ends with some inside"});
     tests.add<everybody_at_one<timing::timed>>({.name = "everybody_fallback",
                                                 .what = "three threads at one place, without membarrier",

@@ -157,12 +157,16 @@ int main(int argc, char** argv) {
             tests.add<Suite<timing::untimed>>(wanted);
         }
     };
-    all_ways.operator()<one_cell>({.name = "one_cell", .what = "one cell goes to and fro"});
-    all_ways.operator()<three_cells>({.name = "three_cells", .what = "a capacity that is no power of two"});
-    all_ways.operator()<closing>({.name = "closing", .what = "a third thread closes", .executions = 30'000});
-    all_ways.operator()<two_closers>({.name = "two_closers", .what = "the consumer and a third thread close"});
-    all_ways.operator()<closed_by_the_producer>({.name = "closed_by_the_producer", .what = "the producer closes"});
-    all_ways.operator()<bulk>({.name = "bulk", .what = "push_range and try_pop_n against a close"});
+    all_ways.operator()<one_cell>({.name = "one_cell", .what = "one cell goes to and fro", .executions = 4'000});
+    all_ways.operator()<three_cells>(
+        {.name = "three_cells", .what = "a capacity that is no power of two", .executions = 4'000});
+    all_ways.operator()<closing>({.name = "closing", .what = "a third thread closes", .executions = 10'000});
+    all_ways.operator()<two_closers>(
+        {.name = "two_closers", .what = "the consumer and a third thread close", .executions = 4'000});
+    all_ways.operator()<closed_by_the_producer>(
+        {.name = "closed_by_the_producer", .what = "the producer closes", .executions = 4'000});
+    all_ways.operator()<bulk>(
+        {.name = "bulk", .what = "push_range and try_pop_n against a close", .executions = 4'000});
     tests.add<closing<timing::timed>>({.name = "closing_light_removed",
                                        .what = "publication without its barrier",
                                        .executions = 200'000,
@@ -174,7 +178,7 @@ int main(int argc, char** argv) {
                                        .mode = barrier_mode::heavy_removed,
                                        .expected = caught});
     tests.add<both_refused>(
-        {.name = "both_refused", .what = "full on one side and empty on the other", .executions = 50'000});
+        {.name = "both_refused", .what = "full on one side and empty on the other", .executions = 10'000});
     tests.add<both_refused>({.name = "both_refused_fallback",
                              .what = "full on one side and empty on the other",
                              .mode = barrier_mode::fallback});

@@ -294,6 +294,7 @@ TEST(bounded_queue, elements_of_one_producer_stay_in_order) {
             if (index < producers) {
                 for (std::uint64_t serial = 0; serial < each; ++serial) {
                     counted element(std::uint64_t{index} << 32 | serial);
+                    // NOLINTNEXTLINE(bugprone-use-after-move): not moved from while the queue is full
                     for (unsigned round = 0; line.try_push(std::move(element)) != conqueue_status::success; ++round) {
                         std_env::relax(round);
                     }

@@ -1002,6 +1002,35 @@ TEST(channel, may_end_as_soon_as_its_last_coroutine_has_been_resumed) {
     }
 }
 
+/// A waiter that never gets what it waits for.
+class hopeless final : public core::waiter<std_env> {
+  public:
+    hopeless() : waiter(core::awaited::an_element) {}
+    bool given_up = false;
+    bool told = false;
+
+  private:
+    bool attempt() noexcept override { return false; }
+    void give_up() noexcept override { given_up = true; }
+    void deliver() noexcept override { told = true; }
+};
+
+// A stop request may come after a coroutine has looked for one, and before it is listed.
+TEST(waiters, one_that_was_cancelled_before_it_arrives_is_given_up) {
+    core::waiters<std_env> line;
+    hopeless early;
+    hopeless late;
+    line.enter(late);
+    line.cancel(early);
+    EXPECT_FALSE(early.told);
+    line.enter(early);
+    EXPECT_TRUE(early.given_up && early.told);
+    EXPECT_FALSE(late.told);
+    line.cancel(late);
+    EXPECT_TRUE(late.given_up && late.told);
+    EXPECT_EQ(line.was_waiting(), 0U);
+}
+
 class channel_death : public testing::Test {
   protected:
     channel_death() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }

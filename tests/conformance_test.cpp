@@ -78,7 +78,7 @@ class roomy : public Queue {
         requires std::is_constructible_v<Queue, std::size_t, domain&>
         : Queue(8192, home) {}
     explicit roomy(domain&)
-        requires std::is_constructible_v<Queue, std::size_t>
+        requires(!std::is_constructible_v<Queue, std::size_t, domain&>)
         : Queue(8192) {}
 
     conqueue_status try_push(element_type&& value) {

@@ -104,8 +104,8 @@ void wait_until(Condition condition) {
 // ---- sequential --------------------------------------------------------------------------------------------------------
 
 TEST(fork, a_child_goes_on_as_its_parent_does) {
-    domain home;
     tracked object;
+    domain home;
     object.retire_to(home);
     EXPECT_EQ(in_child([&] {
                   home.barrier();
@@ -137,8 +137,8 @@ TEST(fork, a_child_may_make_and_end_domains) {
 }
 
 TEST(fork, the_callers_guard_goes_on_in_the_child) {
-    domain home;
     tracked object;
+    domain home;
     home.lock();
     object.retire_to(home);
     EXPECT_EQ(in_child([&] {
@@ -169,9 +169,9 @@ struct forker {
 };
 
 TEST(fork, a_deleter_may_fork) {
-    domain home;
     forker forks;
     std::vector<tracked> others(20);
+    domain home;
     forks.retire_to(home);
     for (tracked& each : others) {
         each.retire_to(home);
@@ -191,9 +191,9 @@ TEST(fork, a_deleter_may_fork) {
 }
 
 TEST(fork, a_deleter_that_barrier_runs_may_fork_and_barrier_goes_on_in_both) {
-    domain home;
     forker forks;
     std::vector<tracked> others(20);
+    domain home;
     others[0].retire_to(home);
     forks.retire_to(home);
     for (std::size_t i = 1; i < others.size(); ++i) {

@@ -12,4 +12,5 @@
 #include "epoque/queue.hpp"
 #include "epoque/snapshot.hpp"
 #include "epoque/spsc_queue.hpp"
+#include "epoque/rcu.hpp"
 #include "epoque/stack.hpp"

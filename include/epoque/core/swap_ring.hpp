@@ -96,7 +96,9 @@ class swap_ring {
     using word_type = atomic<std::uint64_t>;
 
     enum state : std::uint64_t { empty = 0, full = 1, last = 2, closed = 3 };
-    static constexpr std::uint64_t most_spares = std::uint64_t{1} << 15; // threads of one queue
+    static constexpr std::size_t shelves = 11;
+    static constexpr std::uint64_t most_spares = std::uint64_t{Env::spare_cells}
+                                                 << (shelves - 1); // threads of one queue
     static constexpr std::uint64_t most_places = std::uint64_t{1} << 32;
     static constexpr std::uint64_t nothing = ~std::uint64_t{0};
 
@@ -185,7 +187,6 @@ class swap_ring {
 
     // Shelf 0 has the first spare_cells lockers, its cells lie with those of the words; shelf k > 0 as many as all before it,
     // and their cells behind them.
-    static constexpr std::size_t shelves = std::bit_width(most_spares / Env::spare_cells) + 1;
     static std::size_t shelf_of(std::uint64_t number) noexcept {
         return static_cast<std::size_t>(std::bit_width(number / Env::spare_cells));
     }
