@@ -129,9 +129,17 @@ int main(int argc, char** argv) {
     all_ways.operator()<popping_all>({.name = "popping_all", .what = "pop_all against pushes, push_range and pop"});
     all_ways.operator()<closing>({.name = "closing", .what = "close against pushes, pops and offers"});
     tests.add<long_look<timing::untimed>>({.name = "long_look_light_removed",
-                                           .what = "pins without their barrier: a node is freed under its reader",
+                                           .what = "a hazard without its barrier: a node is freed under its reader",
                                            .executions = 50'000,
                                            .mode = barrier_mode::light_removed,
                                            .expected = expectation::caught});
+    tests.add<long_look<timing::untimed>>({.name = "long_look_heavy_removed",
+                                           .what = "a limbo is passed through without its barrier",
+                                           .executions = 50'000,
+                                           .mode = barrier_mode::heavy_removed,
+                                           .expected = expectation::caught});
+    tests.add<long_look<timing::untimed>>({.name = "long_look_heavy_refused",
+                                           .what = "the kernel begins to refuse membarrier: nothing is freed",
+                                           .mode = barrier_mode::heavy_refused});
     return tests.run(argc, argv);
 }

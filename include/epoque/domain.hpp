@@ -48,6 +48,10 @@
 
 namespace epoque {
 
+namespace core {
+class address_filter;
+} // namespace core
+
 /// A domain's figures at about the time of the call. Counts are since the domain was made, sizes in bytes.
 struct domain_stats {
     std::uint64_t epoch = 0;           ///< the current one; starts at 1
@@ -208,7 +212,8 @@ class basic_domain {
     /// Throws:          bad_alloc; system_error when the kernel has begun to refuse membarrier.
     void synchronize();
 
-    /// Waits until everything retired before this call has been freed, also what sleeping and exited threads retired.
+    /// Waits until everything retired before this call has been freed, also what sleeping and exited threads retired. (Not
+    /// what stacks keep for reuse by a thread that lives, 512 nodes or 256 KiB at most: no deleter is among it.)
     ///
     /// Precondition:    as synchronize.
     /// Progress:        blocking, by nature. No deleter may wait for a thread that is in barrier().
@@ -238,6 +243,10 @@ class basic_domain {
             report_garbage(record);
         }
     }
+    /// Retires an object that only hazards keep, no guards (core/domain_hazards.hpp). Precondition: `record` is the calling
+    /// thread's. Its reclaimer calls no user's code.
+    void retire_unguarded(record_type& record, hook* object) noexcept;
+
     /// As retire, for an object that carries its hook. Throws: bad_alloc, on a thread's first call only.
     void retire_with_hook(hook* object);
 
@@ -315,6 +324,8 @@ class basic_domain {
         basic_domain& domain_;
     };
     void free_all(record_type& mine);
+    EPOQUE_NOINLINE void free_unprotected(record_type& record) noexcept;
+    bool collect_hazards(core::address_filter& found) noexcept;
 
     static void count_waits(record_type& runner, const record_type& from, std::uint64_t objects) noexcept;
     std::uint64_t pending_bytes() const noexcept;
@@ -360,5 +371,6 @@ domain& default_domain();
 } // namespace epoque
 
 #include "epoque/core/domain_fork.hpp"
+#include "epoque/core/domain_hazards.hpp"
 #include "epoque/core/domain_impl.hpp"
 #include "epoque/core/domain_limits.hpp"

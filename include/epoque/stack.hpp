@@ -25,7 +25,7 @@ namespace epoque {
 /// Elements:         `element`: nothrow move-constructible and destructible; move-only is fine; no default constructor.
 /// Order:            linearizable LIFO.
 /// Memory:           a node of 8 bytes + sizeof(T), at least 32, from the domain's pool. A thread that sleeps inside an
-///                   operation keeps the nodes popped meanwhile from being reused; it never keeps another from operating.
+///                   operation keeps one node from being reused. Up to 512 popped nodes (256 KiB) a thread wait for reuse.
 /// Fairness:         none: under contention a thread may lose its CAS any number of times.
 /// Progress:         lock-free, every operation.
 /// Concurrency:      any thread, every member, but constructors and destructor.
@@ -65,7 +65,7 @@ class stack {
     /// Synchronization: with the pop that returns this value (release/acquire).
     /// Complexity:      O(1), one read-modify-write; repeated when another operation came first.
     /// Throws:          bad_alloc, or what T's copy constructor throws; stack and `value` are then unchanged.
-    /// Pins:            for the duration of the call; may run up to 8 deferred deleters.
+    /// Pins:            nothing, and runs no deleters.
     /// See:             docs/memory-model.md#stack
     bool push(T&& value) { return try_push(std::move(value)) == conqueue_status::success; }
     bool push(const T& value)

@@ -36,6 +36,7 @@ void basic_domain<Env>::continue_in_child(record_type* mine) noexcept {
         }
         mend(record->expired);
         mend(record->due);
+        mend(record->limbo);
         pool_.mend(record->magazine);
         // [fork.takeover] relaxed: as [fork.contenders]. A barrier() that asked, or had the lists, is gone.
         record->takeover.store(core::none, Env::relaxed);
@@ -65,6 +66,8 @@ void basic_domain<Env>::continue_in_child(record_type* mine) noexcept {
 template <class Env>
 void basic_domain<Env>::forget_thread(record_type& record) noexcept {
     record.nest = 0;
+    // [forget.hazard] relaxed: as [fork.contenders].
+    record.hazard.store(0, Env::relaxed);
     // [forget.number] relaxed: the child's only thread. What structures keep by the old number, an operation may have in hand.
     record.number = records_made_.fetch_add(1, Env::relaxed);
     record.calm_state = record_type::idle;

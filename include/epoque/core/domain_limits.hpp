@@ -102,6 +102,7 @@ template <class Env>
 void basic_domain<Env>::trim() noexcept {
     if (void* found = Env::find_local(id_); found != nullptr) {
         auto& mine = *static_cast<record_type*>(found);
+        free_unprotected(mine);
         pool_.trim();
         pool_.trim_mine(mine.magazine);
         // A new epoch makes every thread look for garbage, and trim its magazine, at the end of its next operation.

@@ -50,7 +50,7 @@ class pool {
     static constexpr std::size_t depot_bundles = 32;
     static constexpr std::size_t depot_bytes = std::size_t{1} << 20;
     static constexpr std::size_t bundle_bytes = std::size_t{1} << 14;
-    static constexpr std::size_t bundle_blocks = 64;
+    static constexpr std::size_t bundle_blocks = 512; // what a limbo gives back at once (domain_hazards.hpp)
     static constexpr std::size_t largest_block = std::size_t{1} << 17;
 
     /// One thread's free blocks. Owned with the record it lies in.

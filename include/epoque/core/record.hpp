@@ -42,6 +42,12 @@ inline constexpr std::size_t wait_buckets = 24;
 /// Who owns a record: nobody, a thread, or nobody although garbage waits in it (an adopter is welcome).
 enum owner_state : std::uint32_t { vacant = 0, held = 1, orphaned = 2 };
 
+/// How a hazard names an object that carries its hook here.
+inline std::uintptr_t hazard_of(const void* hook) noexcept {
+    // SAFETY: a number to compare; never made a pointer again.
+    return reinterpret_cast<std::uintptr_t>(hook);
+}
+
 template <class Env>
 struct alignas(interference_size) record {
     template <class T>
@@ -85,6 +91,7 @@ struct alignas(interference_size) record {
 
     // The line of every operation: written by the owner, read by whoever advances the epoch.
     atomic<std::uint64_t> state{idle};
+    atomic<std::uintptr_t> hazard{0}; // what the owner's operation looks into, or 0 (core/domain_hazards.hpp)
     std::uint64_t calm_state = idle; // a pin with this state has no garbage to look after: see leave()
     std::uint32_t nest = 0;          // guards of the owner
     const bool fast;                 // asymmetric barriers are available
@@ -98,6 +105,8 @@ struct alignas(interference_size) record {
     garbage_list<Env> due;             // of these, what the owner is running the deleters of
     std::uint64_t running_objects = 0; // taken out of `due`, not yet counted as freed
     std::uint64_t running_bytes = 0;
+    garbage_list<Env> limbo;       // unlinked, perhaps somebody's hazard; not R2's: the owner's alone
+    std::int64_t limbo_budget = 0; // bytes that may still go there before the owner looks what it can free
     typename core::pool<Env>::magazine magazine;
     core::pool<Env>& pool;
 

@@ -2,16 +2,16 @@
 /// @file
 /// Layer: structures. Depends on: base, domain, core/cells.hpp.
 ///
-/// The algorithm of `stack`: Treiber's linked stack under epochs, with elimination behind a failed CAS.
+/// The algorithm of `stack`: Treiber's linked stack under hazards, with elimination behind a failed CAS.
 ///
 ///     head_ (| closed bit) --> [next | element] --> [next | element] --> null
 ///
 ///     elimination_[i]:  0 --offer--> node --take--> node|taken --collect--> 0      (any of them | dead, for ever)
 ///
 /// Invariants:
-///   S1  A node becomes the head at most once, and `next` does not change from then until its grace period is over. So a
-///       pinned thread that read a node from head_ may read its `next`, and a CAS that finds the same address finds the
-///       same node: no ABA.
+///   S1  A node becomes the head once in its life, and `next` does not change from then on. Its life does not end while it is
+///       the hazard of a thread that found it linked (core/domain_hazards.hpp): that thread may read its `next`, and when its
+///       CAS finds the same address it finds the same node. No ABA.
 ///   S2  A node's element belongs to the push until the node is the head or is taken from an offer; then to the pop whose
 ///       CAS removed it.
 ///   S3  An offer is taken at most once, by the CAS that sets `taken`; only its owner clears a place.
@@ -19,11 +19,11 @@
 ///
 /// Progress: lock-free; a CAS of head_ fails only because another one succeeded. Offers are waited for a bounded time.
 /// Linearizes: push at [push.link] or [eliminate.take]; pop at [pop.unlink] or [eliminate.take] (the push directly before
-/// it); `empty` and `closed` at [pop.head] or the failed [pop.unlink]; pop_all at [all.unlink]; close at [close.mark].
+/// it); `empty` and `closed` at [pop.head], [pop.check] or [pop.again]; pop_all at [all.unlink]; close at [close.mark].
 /// Proof: docs/memory-model.md#stack.
 ///
 /// Sources: Treiber, Systems programming: coping with parallelism, 1986. Hendler, Shavit, Yerushalmi, A scalable lock-free
-/// stack algorithm, SPAA 2004 (elimination as back-off).
+/// stack algorithm, SPAA 2004 (elimination as back-off). Michael, Hazard pointers, TPDS 2004.
 #pragma once
 
 #include "epoque/base/backoff.hpp"
@@ -107,6 +107,10 @@ class treiber_stack {
         // SAFETY: the words hold addresses of nodes, and bits that their alignment leaves free.
         return reinterpret_cast<cell*>(word & ~(taken_bit | dead_bit));
     }
+    static std::byte* hook_at(cell* node) noexcept {
+        // SAFETY: an address inside of the node's block (block_bytes).
+        return reinterpret_cast<std::byte*>(node) + hook_offset;
+    }
     static std::uintptr_t number(const cell* node) noexcept { return reinterpret_cast<std::uintptr_t>(node); }
 
     static void end(hook* self, record_type& runner) noexcept;
@@ -118,6 +122,36 @@ class treiber_stack {
     static std::size_t first_place(const record_type& record) noexcept {
         return static_cast<std::size_t>(reinterpret_cast<std::uintptr_t>(&record) / sizeof(record_type)) % places;
     }
+
+    /// The calling thread's hazard.
+    class hazard {
+      public:
+        explicit hazard(record_type& record) noexcept : record_(record) {}
+        hazard(const hazard&) = delete;
+        hazard& operator=(const hazard&) = delete;
+        ~hazard() {
+            if (held_) {
+                release();
+            }
+        }
+        void protect(cell* node) noexcept {
+            held_ = true;
+            // [pop.protect] barrier: pairs with [domain_hazards:collect.heavy], [domain_hazards:collect.hazard]
+            //   If our barrier is first, whoever unlinks the node sees our hazard, and keeps it.
+            //   If the heavy one is first, [pop.check] reads that the node is not linked any more.
+            Env::store_light(record_.fast, record_.hazard, hazard_of(hook_at(node)));
+        }
+        void release() noexcept {
+            held_ = false;
+            // [pop.release] release: pairs with [domain_hazards:collect.hazard]
+            //   Whoever reads it frees the node after our last look into it.
+            Env::store_release(record_.fast, record_.hazard, std::uintptr_t{0});
+        }
+
+      private:
+        record_type& record_;
+        bool held_ = false;
+    };
 
     struct alignas(interference_size) place {
         atomic<std::uintptr_t> word{0};
@@ -169,9 +203,8 @@ template <class Cells, class Env>
 void treiber_stack<Cells, Env>::retire(record_type& record, cell* popped) noexcept {
     Cells::end_element(*popped);
     // SAFETY: the element was moved out, its room is large enough (block_bytes) and nobody else looks at it (S2).
-    auto* garbage = ::new (reinterpret_cast<std::byte*>(popped) + hook_offset)
-        hook(&end, static_cast<std::uint32_t>(block_bytes()), block_class_);
-    home_.retire_hook(record, garbage);
+    auto* garbage = ::new (hook_at(popped)) hook(&end, static_cast<std::uint32_t>(block_bytes()), block_class_);
+    home_.retire_unguarded(record, garbage);
 }
 
 // ---- push ----------------------------------------------------------------------------------------------------------------
@@ -182,8 +215,7 @@ conqueue_status treiber_stack<Cells, Env>::push(std::size_t count, Put put, Undo
     if (count == 0) {
         return conqueue_status::success;
     }
-    const auto pinned = home_.pin();
-    record_type& record = pinned.record();
+    record_type& record = home_.own_record();
     // A private chain, the last element first.
     cell* top = nullptr;
     cell* bottom = nullptr;
@@ -225,7 +257,7 @@ conqueue_status treiber_stack<Cells, Env>::push(std::size_t count, Put put, Undo
             return conqueue_status::closed;
         }
         bottom->next.set(pointer(head));
-        // [push.link] release: pairs with [pop.head], [pop.unlink], [all.unlink]
+        // [push.link] release: pairs with [pop.head], [pop.check], [pop.again], [pop.unlink], [all.unlink]
         //   The nodes and their elements. Failure (relaxed): as [push.head].  // LP
         if (head_.compare_exchange_strong(head, number(top), Env::release, Env::relaxed)) [[likely]] {
             return conqueue_status::success;
@@ -247,40 +279,52 @@ conqueue_status treiber_stack<Cells, Env>::push(std::size_t count, Put put, Undo
 template <class Cells, class Env>
 template <class Take>
 conqueue_status treiber_stack<Cells, Env>::pop(Take take) {
-    const auto pinned = home_.pin();
-    record_type& record = pinned.record();
+    record_type& record = home_.own_record();
+    hazard held(record);
     backoff<Env> wait;
+    // [pop.head] acquire: pairs with [push.link], [close.mark]
+    //   As [pop.check]. // LP of `empty`, `closed`
+    std::uintptr_t head = head_.load(Env::acquire);
     for (;;) {
-        // [pop.head] acquire: pairs with [push.link], [close.mark]
-        //   The node was built before it was linked; all changes of head_ are read-modify-writes, so every earlier
-        //   push's release is in the same release sequence.  // LP of `empty`, `closed`
-        std::uintptr_t head = head_.load(Env::acquire);
         cell* node = pointer(head);
         if (node == nullptr) {
             return (head & closed_bit) != 0 ? conqueue_status::closed : conqueue_status::empty;
+        }
+        held.protect(node);
+        // [pop.check] acquire: pairs with [push.link], [close.mark]
+        //   The node was built before it was linked; all changes of head_ are read-modify-writes, so every earlier
+        //   push's release is in the same release sequence.  // LP of `empty`, `closed`
+        if (const std::uintptr_t now = head_.load(Env::acquire); now != head) {
+            head = now;
+            continue;
         }
         const std::uintptr_t next = number(node->next.get()) | (head & closed_bit);
         // [pop.unlink] acquire: pairs with [push.link]
         //   As [pop.head]. Failure (relaxed): nothing of it is used.  // LP
         if (head_.compare_exchange_strong(head, next, Env::acquire, Env::relaxed)) [[likely]] {
             // owns: the element of `node`
+            held.release(); // before the element's own code, which may use stacks
             take(*node);
             retire(record, node);
             return conqueue_status::success;
         }
         if (cell* offered = take_offer(record); offered != nullptr) {
+            held.release();
             take(*offered);
-            retire(record, offered);
+            discard(record, offered); // it was never linked: nobody looks into it
             return conqueue_status::success;
         }
         wait();
+        // [pop.again] acquire: pairs with [push.link], [close.mark]
+        //   As [pop.head].
+        head = head_.load(Env::acquire);
     }
 }
 
 template <class Cells, class Env>
 template <class Take>
 std::size_t treiber_stack<Cells, Env>::pop_all(Take take) {
-    const auto pinned = home_.pin();
+    record_type& record = home_.own_record();
     // [all.unlink] acquire: pairs with [push.link]
     //   As [pop.head], for every node.  // LP
     cell* node = pointer(head_.fetch_and(closed_bit, Env::acquire));
@@ -288,8 +332,7 @@ std::size_t treiber_stack<Cells, Env>::pop_all(Take take) {
     while (node != nullptr) {
         cell* next = node->next.get();
         take(*node);
-        retire(pinned.record(), node);
-        home_.reclaim_some(pinned.record()); // each pays for itself: one end of the guard can't free them all
+        retire(record, node);
         node = next;
         ++count;
     }
@@ -331,8 +374,8 @@ auto treiber_stack<Cells, Env>::take_offer(const record_type& record) noexcept -
             continue;
         }
         // [eliminate.take] acquire: pairs with [offer.place]
-        //   The node and its element. No ABA: we are pinned, so a node that was taken meanwhile can't come back. Failure
-        //   (relaxed): withdrawn, taken or dead.  // LP of both, push first
+        //   The node and its element: those of the offer that is there now, whatever `seen` was before. Failure (relaxed):
+        //   withdrawn, taken or dead.  // LP of both, push first
         if (word.compare_exchange_strong(seen, seen | taken_bit, Env::acquire, Env::relaxed)) {
             return pointer(seen);
         }
@@ -349,7 +392,7 @@ void treiber_stack<Cells, Env>::close() noexcept {
         //   S4: no take succeeds here any more, before [close.mark].
         each.word.fetch_or(dead_bit, Env::acq_rel);
     }
-    // [close.mark] acq_rel: pairs with [pop.head], [push.closed], [closed.head], [close.kill]
+    // [close.mark] acq_rel: pairs with [pop.head], [pop.check], [pop.again], [push.closed], [closed.head], [close.kill]
     //   Who reads the closed bit sees what happened before the close.  // LP
     head_.fetch_or(closed_bit, Env::acq_rel);
 }

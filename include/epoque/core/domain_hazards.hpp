@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: BSL-1.0
+/// @file
+/// Layer: domain. Hazards: how an operation keeps one node that it looks into, and that alone; include domain.hpp.
+///
+/// A guard keeps everything that is retired while it lasts: right for users, whose regions reach they alone know what. An operation
+/// of ours looks into one node at a time. It says which, and a thread that sleeps in it keeps that node and nothing else.
+///
+///     reader, in its own record                 who unlinked X, with the 512th node in its limbo
+///       hazard = X, light barrier                 heavy barrier
+///       is X still linked? (else again)           free each node of the limbo that is no record's hazard
+///       ... look into X ...
+///       hazard = none
+///
+/// Invariants (proof: docs/memory-model.md#hazards):
+///   H1  A thread looks into a node only between a check, after `hazard = X` and its light barrier, that found X linked, and the
+///       store that takes the hazard back. It unlinks a node (by CAS from X) in the same interval.
+///   H2  A node is in a limbo, from its unlinking on, until a pass that began with a heavy barrier has found it in no
+///       record's hazard.
+///   H3  A limbo is its record's owner's alone; it is in no list of garbage, and nobody's guard keeps it.
+///   H1 and H2 imply: nobody looks into a node that was freed, and a node that is somebody's hazard does not come back: no ABA.
+///
+/// Bound: a thread's limbo holds at most 512 nodes (256 KiB) and one for each thread that sleeps inside an operation.
+/// Progress: lock-free modulo membarrier, once in 512 unlinkings. Nothing here calls a user's code.
+///
+/// Sources: Michael, Hazard pointers, TPDS 2004. Dice, Herlihy, Kogan, Fast non-intrusive memory reclamation, ISMM 2016
+/// (asymmetric barriers). The filter after Bloom, Space/time trade-offs in hash coding, 1970.
+#pragma once
+
+#include "epoque/domain.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace epoque {
+
+namespace core {
+
+/// Addresses, in 512 bytes whatever their number: never misses one, and rarely takes another one for it.
+class address_filter {
+  public:
+    void add(std::uintptr_t address) noexcept { bits_[hash(address) / 64] |= std::uint64_t{1} << hash(address) % 64; }
+    bool may_contain(std::uintptr_t address) const noexcept {
+        return (bits_[hash(address) / 64] >> hash(address) % 64 & 1) != 0;
+    }
+
+  private:
+    static constexpr std::size_t words = 64;
+
+    static std::uintptr_t hash(std::uintptr_t address) noexcept {
+        return ((address >> 4) ^ (address >> 16)) % (words * 64); // nodes are 16 bytes apart or more
+    }
+
+    std::array<std::uint64_t, words> bits_{};
+};
+
+} // namespace core
+
+template <class Env>
+void basic_domain<Env>::retire_unguarded(record_type& record, hook* object) noexcept {
+    record.retired_count.add(1);
+    record.retired_size.add(object->bytes);
+    record.limbo.prepend(object);
+    constexpr std::int64_t least = Env::advance_bytes / Env::advance_objects;
+    record.limbo_budget -= std::max<std::int64_t>(object->bytes, least);
+    if (record.limbo_budget < 0) [[unlikely]] {
+        free_unprotected(record);
+    }
+}
+
+template <class Env>
+void basic_domain<Env>::free_unprotected(record_type& record) noexcept {
+    record.limbo_budget = step_ - Env::advance_bytes / Env::advance_objects;
+    core::address_filter hazards;
+    if (!collect_hazards(hazards)) {
+        return;
+    }
+    list kept;
+    std::uint64_t count = 0;
+    std::uint64_t bytes = 0;
+    while (!record.limbo.empty()) {
+        hook* object = record.limbo.take_first();
+        if (hazards.may_contain(core::hazard_of(object))) {
+            kept.append(object);
+        } else {
+            ++count;
+            bytes += object->bytes;
+            object->reclaim(object, record);
+        }
+    }
+    record.limbo.splice(kept);
+    record.freed_count.add(count);
+    record.freed_size.add(bytes);
+}
+
+/// H2: what is unlinked when it is called, and in no hazard that it finds, is out of everybody's reach. False: the kernel refuses.
+template <class Env>
+bool basic_domain<Env>::collect_hazards(core::address_filter& found) noexcept {
+    if (fast_) {
+        // [collect.heavy] barrier: pairs with [treiber_stack:pop.protect]
+        //   If our barrier is first, the reader's check reads what we had seen: the node is not linked any more.
+        //   If the light one is first, we see its hazard.
+        if (!Env::heavy()) {
+            // [collect.failed] relaxed: a statistic.
+            heavy_failures_.fetch_add(1, Env::relaxed);
+            return false;
+        }
+    }
+    // [collect.records] barrier: pairs with [domain_impl:acquire.link]
+    //   If our read comes first, the new thread synchronizes with us before its first hazard.
+    //   If the link comes first, we see the record.
+    for (record_type* other = Env::load_heavy(fast_, records_); other != nullptr; other = other->next) {
+        // [collect.hazard] barrier: pairs with [treiber_stack:pop.protect], [treiber_stack:pop.release]
+        //   If our read is first (fallback) or the heavy barrier was, the reader's check reads what we had seen.
+        //   If the hazard is first, we see it, or its end; acquire: the reader has done with the node then.
+        if (const std::uintptr_t hazard = Env::load_heavy(fast_, other->hazard); hazard != 0) {
+            found.add(hazard);
+        }
+    }
+    return true;
+}
+
+} // namespace epoque
