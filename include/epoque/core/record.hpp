@@ -92,9 +92,9 @@ struct alignas(interference_size) record {
     // The line of every operation: written by the owner, read by whoever advances the epoch.
     atomic<std::uint64_t> state{idle};
     atomic<std::uintptr_t> hazard{0}; // what the owner's operation looks into, or 0 (core/domain_hazards.hpp)
-    std::uint64_t calm_state = idle; // a pin with this state has no garbage to look after: see leave()
-    std::uint32_t nest = 0;          // guards of the owner
-    const bool fast;                 // asymmetric barriers are available
+    std::uint64_t calm_state = idle;  // a pin with this state has no garbage to look after: see leave()
+    std::uint32_t nest = 0;           // guards of the owner
+    const bool fast;                  // asymmetric barriers are available
     std::uint32_t number;    // which one of the domain's it is, from 0; another one when a fork left its owner behind
     bool reclaiming = false; // the owner runs deleters now; nested operations do not
     std::int64_t budget = 0; // bytes that may still be retired before the owner tries to advance the epoch
