@@ -115,7 +115,7 @@ class locked_queue {
         if (const int now = --busy_in_; now < 0 && now >= -busy_) {
             return conqueue_status::busy;
         }
-        if (failing_ >= 0 && failing_-- == 0) {
+        if (const int now = failing_--; now == 0) {
             throw std::bad_alloc();
         }
         return conqueue_status::success;
