@@ -132,11 +132,13 @@ class channel_program {
     void push() {
         const std::uint64_t number = ++last_;
         T value = zoo<T>::make(number);
+        // NOLINTNEXTLINE(bugprone-use-after-move): that it is not moved from is the check
         pushed(number, real_->try_push(std::move(value)), value);
     }
     void push_for() {
         const std::uint64_t number = ++last_;
         T value = zoo<T>::make(number);
+        // NOLINTNEXTLINE(bugprone-use-after-move): that it is not moved from is the check
         pushed(number, real_->push_for(std::move(value), std::chrono::seconds(-1)), value);
     }
     void pushed(std::uint64_t number, conqueue_status status, const T& value) {
@@ -199,6 +201,7 @@ class channel_program {
     static detached wait_to_push(tested& to, outcome& into) {
         T value = zoo<T>::make(into.number);
         into.status = co_await to.async_push(std::move(value), into.stop.get_token());
+        // NOLINTNEXTLINE(bugprone-use-after-move): that it is not moved from is the check
         check(into.status == conqueue_status::success || zoo<T>::number(value) == into.number,
               "a push that fails leaves the value with the caller");
     }

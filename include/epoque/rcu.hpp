@@ -27,12 +27,14 @@ inline rcu_domain& rcu_default_domain() noexcept {
 }
 
 /// Waits for the end of every region that was opened before; domain::synchronize. Where that would throw, the program ends.
+// NOLINTNEXTLINE(bugprone-exception-escape): the standard says noexcept
 inline void rcu_synchronize(rcu_domain& dom = rcu_default_domain()) noexcept {
     dom.synchronize();
 }
 
 /// Waits until everything that was retired before has been deleted; domain::barrier. Where that would throw, the program
 /// ends.
+// NOLINTNEXTLINE(bugprone-exception-escape): as above
 inline void rcu_barrier(rcu_domain& dom = rcu_default_domain()) noexcept {
     dom.barrier();
 }
