@@ -365,12 +365,12 @@ TEST(limit, a_deleter_that_retires_does_not_wait_for_itself) {
 TEST(limit, structures_never_wait_and_report) {
     witness seen;
     domain home(seen.options({.max_pending_bytes = 1 << 16}));
-    stack<std::uint64_t> pile(home);
+    queue<std::uint64_t> line(home);
     actor sleeper;
     sleeper([&] { home.lock(); });
-    for (std::uint64_t i = 0; i < 20'000; ++i) { // more than the limit of nodes, while nothing can be freed
-        pile.push(i);
-        ASSERT_TRUE(pile.try_pop());
+    for (std::uint64_t i = 0; i < 200'000; ++i) { // more than the limit of segments, while nothing can be freed
+        line.push(i);
+        ASSERT_TRUE(line.try_pop());
     }
     const auto heard = seen.heard();
     EXPECT_TRUE(std::any_of(heard.begin(), heard.end(),

@@ -19,7 +19,7 @@ namespace epoque {
 /// A bounded FIFO for any number of producers and consumers.
 ///
 /// Use it when:      memory must not grow with the backlog, or producers should learn that consumers are behind.
-/// Use instead:      `bounded_queue` between two threads; `queue` where producers must never be refused; a mutex and a
+/// Use instead:      `spsc_queue` between two threads; `queue` where producers must never be refused; a mutex and a
 ///                   `std::deque` where operations are rare.
 /// Elements:         `element`: nothrow move-constructible and destructible; move-only is fine; no default constructor. Their
 ///                   move constructors and destructors must not use the queue that they are in.

@@ -67,7 +67,8 @@ concept resumer = std::move_constructible<Resume> && std::invocable<Resume&, std
 /// Progress:         the try_ operations, close, and pushes into what is never full: as Queue. What waits, blocks.
 /// Cost:             a load and a branch an operation while nobody waits (in the fallback mode a read-modify-write). A wait
 ///                   spins for less than a microsecond, then costs a heavy barrier and a system call, its wake another one.
-/// Concurrency:      as Queue, and any thread for the rest, but for constructors and destructor.
+/// Concurrency:      as Queue, and any thread for the rest, but for constructors and destructor. An element's own code and a
+///                   deleter must not wait in the channel. A fork's child must not use a channel that somebody waited in.
 /// Sources:          core/waiters.hpp. The interface is P0260R20's, with coroutines in place of senders.
 ///
 ///     epoque::channel<job> jobs;
@@ -240,7 +241,9 @@ class channel {
     /// expected<T, conqueue_status>: the element; closed; empty: a stop was requested.
     ///
     /// Where:           resumed by `resume(handle)`, from the thread that serves it; not suspended where an element is there.
-    ///                  Inline is for coroutines that go to sleep again soon: the push that resumes one waits for it.
+    ///                  Inline is for coroutines that go to sleep again soon: the push that resumes one waits for it, and
+    ///                  where it has a stop token also for its stop callback. Two such coroutines with different tokens
+    ///                  whose stops are requested at once can wait for each other: give them a `resume` that hands them on.
     /// Life cycle:      the channel must outlive the wait; a coroutine that is destroyed while it waits ends the program.
     /// Throws:          as pop; system_error where the kernel has begun to refuse membarrier (seccomp), so that nobody can
     ///                  promise a wake-up.
@@ -399,9 +402,14 @@ template <element T, class Queue, class Env>
                                         std::size_t channel<T, Queue, Env>::try_pop_n(Output out, std::size_t count)
                  requires requires(Queue& container) { container.try_pop_n(out, count); }
 {
-    const std::size_t taken = queue_.try_pop_n(std::move(out), count);
-    done<popping>(taken == 0 ? conqueue_status::empty : conqueue_status::success);
-    return taken;
+    try {
+        const std::size_t taken = queue_.try_pop_n(std::move(out), count);
+        done<popping>(taken == 0 ? conqueue_status::empty : conqueue_status::success);
+        return taken;
+    } catch (...) {
+        done<popping>(conqueue_status::success); // some may have been taken
+        throw;
+    }
 }
 
 template <element T, class Queue, class Env>

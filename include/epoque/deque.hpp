@@ -110,7 +110,7 @@ class work_stealing_deque {
     ///
     /// Returns:         nothing; the push succeeds or throws.
     /// Progress:        wait-free, but for the growth of the ring.
-    /// Linearizes at:   [push.bottom].
+    /// Linearizes at:   [push.bottom] or [grow.bottom].
     /// Synchronization: with the steal that returns this value (release/acquire).
     /// Complexity:      O(1), no read-modify-write; amortised over the ring's growth.
     /// Throws:          bad_alloc, when the ring has to grow; the deque is then unchanged.
@@ -152,7 +152,7 @@ class work_stealing_deque {
     static constexpr std::uint64_t most_shared = 64;
     static constexpr std::uint64_t first_slots = std::max<std::uint64_t>(2, Env::segment_slots / 16);
 
-    EPOQUE_COLD ring* grow(ring* outgrown, std::uint64_t top, std::uint64_t bottom);
+    EPOQUE_COLD void push_and_grow(T value, ring* outgrown, std::uint64_t top, std::uint64_t bottom);
     EPOQUE_NOINLINE expected<T, conqueue_status> pop_public(std::uint64_t bottom, bool announced) noexcept;
     EPOQUE_COLD bool make_public(std::uint64_t top, std::uint64_t bottom) noexcept;
 
@@ -199,7 +199,7 @@ void work_stealing_deque<T, Env>::push(T value) {
         const std::uint64_t top = top_.load(Env::acquire);
         top_seen_.set(top);
         if (bottom - top >= at->slots()) {
-            at = grow(at, top, bottom);
+            return push_and_grow(value, at, top, bottom);
         }
     }
     // [push.slot] relaxed: [push.bottom] publishes it.
@@ -209,19 +209,24 @@ void work_stealing_deque<T, Env>::push(T value) {
     Env::store_release(fast_, bottom_, bottom + 1);
 }
 
+/// push, into a ring of twice the size. The old one is retired last: that may run deleters, and they may use this deque.
 template <stealable T, class Env>
-auto work_stealing_deque<T, Env>::grow(ring* outgrown, std::uint64_t top, std::uint64_t bottom) -> ring* {
+void work_stealing_deque<T, Env>::push_and_grow(T value, ring* outgrown, std::uint64_t top, std::uint64_t bottom) {
     const auto pinned = home_.pin();
     ring* larger = ring::make(2 * outgrown->slots());
     for (std::uint64_t index = top; index != bottom; ++index) {
         // [grow.copy] relaxed: the owner wrote both, and [grow.ring] publishes the copy.
         (*larger)[index].store((*outgrown)[index].load(Env::relaxed), Env::relaxed);
     }
+    // [grow.slot] relaxed: as [push.slot].
+    (*larger)[bottom].store(value, Env::relaxed);
     // [grow.ring] release: pairs with [steal.ring]
     //   The ring and the copies. Thieves that still read the old one find the same elements there: nobody writes it again.
     ring_.store(larger, Env::release);
+    // [grow.bottom] release: pairs with [steal.peek], [steal.bottom]
+    //   As [push.bottom].  // LP
+    Env::store_release(fast_, bottom_, bottom + 1);
     home_.retire_hook(pinned.record(), outgrown);
-    return larger;
 }
 
 template <stealable T, class Env>
@@ -316,7 +321,7 @@ expected<T, conqueue_status> work_stealing_deque<T, Env>::try_steal() {
     // [steal.settled] acquire: pairs with [public.settle]
     //   W2: with it we see what the heavy barrier collected.
     if (top >= settled_.load(Env::acquire)) {
-        // [steal.peek] acquire: pairs with [push.bottom], [pop.announce], [pop.lower], [pop.follow], [pop.raise],
+        // [steal.peek] acquire: pairs with [push.bottom], [grow.bottom], [pop.announce], [pop.lower], [pop.follow], [pop.raise],
         //   [pop.restore]
         //   As [steal.bottom]. // LP of `empty`
         const std::uint64_t bottom = bottom_.load(Env::acquire);
@@ -327,7 +332,7 @@ expected<T, conqueue_status> work_stealing_deque<T, Env>::try_steal() {
             return unexpected(conqueue_status::busy);
         }
     }
-    // [steal.bottom] acquire: pairs with [push.bottom], [pop.announce], [pop.lower], [pop.follow], [pop.raise],
+    // [steal.bottom] acquire: pairs with [push.bottom], [grow.bottom], [pop.announce], [pop.lower], [pop.follow], [pop.raise],
     //   [pop.restore]
     //   The slot was written before bottom_ passed it, and the ring was there.  // LP of `empty`
     if (bottom_.load(Env::acquire) <= top) {

@@ -213,7 +213,8 @@ class basic_domain {
     void synchronize();
 
     /// Waits until everything retired before this call has been freed, also what sleeping and exited threads retired. (Not
-    /// what stacks keep for reuse by a thread that lives, 512 nodes or 256 KiB at most: no deleter is among it.)
+    /// what stacks keep for reuse by a thread that lives, 512 nodes or 256 KiB at most: no deleter is among it, but code
+    /// of the stack's; end the domain before you unload that.)
     ///
     /// Precondition:    as synchronize.
     /// Progress:        blocking, by nature. No deleter may wait for a thread that is in barrier().
@@ -325,6 +326,7 @@ class basic_domain {
     };
     void free_all(record_type& mine);
     EPOQUE_NOINLINE void free_unprotected(record_type& record) noexcept;
+    void collect_limbos(record_type& mine) noexcept;
     bool collect_hazards(core::address_filter& found) noexcept;
 
     static void count_waits(record_type& runner, const record_type& from, std::uint64_t objects) noexcept;

@@ -29,6 +29,8 @@ namespace epoque {
 ///                   kernel's membarrier lock.
 /// Concurrency:      try_push, try_emplace, push_range: one thread at a time, the producer. try_pop, try_pop_n: one thread at
 ///                   a time, the consumer. close and the observers: any thread.
+/// Fork:             a thread that fork leaves behind inside an operation keeps its role in the child: nobody may take it over there, nor
+///                   destroy the queue.
 /// Sources:          core/spsc_ring.hpp.
 ///
 ///     epoque::spsc_queue<sample> samples(1000);

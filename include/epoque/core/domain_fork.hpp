@@ -66,6 +66,7 @@ void basic_domain<Env>::continue_in_child(record_type* mine) noexcept {
 template <class Env>
 void basic_domain<Env>::forget_thread(record_type& record) noexcept {
     record.nest = 0;
+    record.passing = false;
     // [forget.hazard] relaxed: as [fork.contenders].
     record.hazard.store(0, Env::relaxed);
     // [forget.number] relaxed: the child's only thread. What structures keep by the old number, an operation may have in hand.

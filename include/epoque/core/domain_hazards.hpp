@@ -12,15 +12,16 @@
 ///       hazard = none
 ///
 /// Invariants (proof: docs/memory-model.md#hazards):
-///   H1  A thread looks into a node only between a check, after `hazard = X` and its light barrier, that found X linked, and the
-///       store that takes the hazard back. It unlinks a node (by CAS from X) in the same interval.
-///   H2  A node is in a limbo, from its unlinking on, until a pass that began with a heavy barrier has found it in no
-///       record's hazard.
+///   H1  A thread looks into a linked node X only between a check, after `hazard = X` and its light barrier, that found X linked,
+///       and the store that takes the hazard back. So does it the CAS that unlinks X alone. (Who takes all at once owns them.)
+///   H2  A node that was linked comes back to the pool only through a limbo, where it stays until a pass that began with a heavy
+///       barrier, later than its unlinking, has found it in no record's hazard.
 ///   H3  A limbo is its record's owner's alone; it is in no list of garbage, and nobody's guard keeps it.
 ///   H1 and H2 imply: nobody looks into a node that was freed, and a node that is somebody's hazard does not come back: no ABA.
 ///
-/// Bound: a thread's limbo holds at most 512 nodes (256 KiB) and one for each thread that sleeps inside an operation.
-/// Progress: lock-free modulo membarrier, once in 512 unlinkings. Nothing here calls a user's code.
+/// Bound: a thread's limbo holds at most 512 nodes (256 KiB), those that are hazards, and until the next pass those few that
+/// the filter took for one. Where the kernel begins to refuse membarrier nothing is freed any more.
+/// Progress: lock-free modulo membarrier, once in 512 unlinkings. The only foreign code that runs here is the allocator's.
 ///
 /// Sources: Michael, Hazard pointers, TPDS 2004. Dice, Herlihy, Kogan, Fast non-intrusive memory reclamation, ISMM 2016
 /// (asymmetric barriers). The filter after Bloom, Space/time trade-offs in hash coding, 1970.
@@ -36,9 +37,11 @@ namespace epoque {
 
 namespace core {
 
-/// Addresses, in 512 bytes whatever their number: never misses one, and rarely takes another one for it.
+/// Addresses, in 512 bytes whatever their number: never misses one, and takes another one for it once in 4,096 times.
+/// Another pass (`number`) makes other mistakes, so that nothing is kept by mistake for long.
 class address_filter {
   public:
+    explicit address_filter(std::uint64_t number) noexcept : salt_(number * 0x9E3779B97F4A7C15) {}
     void add(std::uintptr_t address) noexcept { bits_[hash(address) / 64] |= std::uint64_t{1} << hash(address) % 64; }
     bool may_contain(std::uintptr_t address) const noexcept {
         return (bits_[hash(address) / 64] >> hash(address) % 64 & 1) != 0;
@@ -47,10 +50,13 @@ class address_filter {
   private:
     static constexpr std::size_t words = 64;
 
-    static std::uintptr_t hash(std::uintptr_t address) noexcept {
-        return ((address >> 4) ^ (address >> 16)) % (words * 64); // nodes are 16 bytes apart or more
+    std::size_t hash(std::uintptr_t address) const noexcept {
+        std::uint64_t mixed = (std::uint64_t{address} ^ salt_) * 0xD1B54A32D192ED03;
+        mixed ^= mixed >> 32;
+        return static_cast<std::size_t>(mixed * 0x9E3779B97F4A7C15 >> 52); // 12 bits: one of 64 * words
     }
 
+    const std::uint64_t salt_;
     std::array<std::uint64_t, words> bits_{};
 };
 
@@ -60,7 +66,8 @@ template <class Env>
 void basic_domain<Env>::retire_unguarded(record_type& record, hook* object) noexcept {
     record.retired_count.add(1);
     record.retired_size.add(object->bytes);
-    record.limbo.prepend(object);
+    record.limbo_size.add(object->bytes);
+    record.limbo.append(object);
     constexpr std::int64_t least = Env::advance_bytes / Env::advance_objects;
     record.limbo_budget -= std::max<std::int64_t>(object->bytes, least);
     if (record.limbo_budget < 0) [[unlikely]] {
@@ -68,29 +75,53 @@ void basic_domain<Env>::retire_unguarded(record_type& record, hook* object) noex
     }
 }
 
+/// A pass through the limbo.
 template <class Env>
 void basic_domain<Env>::free_unprotected(record_type& record) noexcept {
-    record.limbo_budget = step_ - Env::advance_bytes / Env::advance_objects;
-    core::address_filter hazards;
-    if (!collect_hazards(hazards)) {
-        return;
+    if (record.passing) {
+        return; // a memory resource that uses a stack of this domain
     }
-    list kept;
+    record.passing = true;
+    record.limbo_budget = Env::advance_bytes - Env::advance_bytes / Env::advance_objects;
+    core::address_filter hazards(++record.passes);
+    // What comes in behind these was perhaps unlinked after the heavy barrier: the next pass's.
+    std::uint64_t left = record.limbo.count();
+    if (!collect_hazards(hazards)) {
+        left = 0;
+    }
     std::uint64_t count = 0;
     std::uint64_t bytes = 0;
-    while (!record.limbo.empty()) {
+    for (; left != 0; --left) {
         hook* object = record.limbo.take_first();
         if (hazards.may_contain(core::hazard_of(object))) {
-            kept.append(object);
+            record.limbo.append(object);
         } else {
             ++count;
             bytes += object->bytes;
             object->reclaim(object, record);
         }
     }
-    record.limbo.splice(kept);
     record.freed_count.add(count);
     record.freed_size.add(bytes);
+    record.limbo_size.add(0 - bytes);
+    pool_.trim_mine(record.magazine);
+    record.passing = false;
+}
+
+/// A pass through the caller's limbo and those of threads that have ended.
+template <class Env>
+void basic_domain<Env>::collect_limbos(record_type& mine) noexcept {
+    // [limbo.records] acquire: pairs with [domain_impl:acquire.link]
+    //   As [domain_impl:acquire.list].
+    for (record_type* record = records_.load(Env::acquire); record != nullptr; record = record->next) {
+        if (own_for_a_moment(*record, core::vacant) || own_for_a_moment(*record, core::orphaned)) {
+            mine.limbo.splice(record->limbo);
+            mine.limbo_size.add(record->limbo_size.get());
+            record->limbo_size.add(0 - record->limbo_size.get());
+            disown(*record);
+        }
+    }
+    free_unprotected(mine);
 }
 
 /// H2: what is unlinked when it is called, and in no hazard that it finds, is out of everybody's reach. False: the kernel refuses.

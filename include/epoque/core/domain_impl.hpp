@@ -104,7 +104,7 @@ auto basic_domain<Env>::acquire_record() -> record_type* {
     // [acquire.head] relaxed: only the expected value of [acquire.link].
     record->next = records_.load(Env::relaxed);
     // [acquire.link] acq_rel: pairs with [acquire.list], [meet.records], [scan.records], [walk.records],
-    //   [barrier.records], [limbo.records], [running.records], [stats.records], [domain_hazards:collect.records], [domain_limits:pending.records],
+    //   [barrier.records], [running.records], [stats.records], [domain_hazards:collect.records], [domain_hazards:limbo.records], [domain_limits:pending.records],
     //   [domain_limits:trim.records]
     //   Release: readers of the list see the record built. Acquire, and a read-modify-write: the fallback's heavy side
     //   does one on this word too. If our link comes first, its scan sees the record; if its read comes first, we
@@ -635,15 +635,7 @@ void basic_domain<Env>::free_all(record_type& mine) {
         throw;
     }
     run(mine);
-    // [limbo.records] acquire: pairs with [acquire.link]
-    //   As [acquire.list].
-    for (record_type* record = records_.load(Env::acquire); record != nullptr; record = record->next) {
-        if (own_for_a_moment(*record, core::vacant) || own_for_a_moment(*record, core::orphaned)) {
-            mine.limbo.splice(record->limbo);
-            disown(*record);
-        }
-    }
-    free_unprotected(mine);
+    collect_limbos(mine);
     // [running.records] acquire: pairs with [acquire.link]
     //   As [acquire.list].
     for (record_type* record = records_.load(Env::acquire); record != nullptr; record = record->next) {

@@ -55,6 +55,7 @@ std::uint64_t basic_domain<Env>::pending_bytes() const noexcept {
     for (const record_type* record = records_.load(Env::acquire); record != nullptr; record = record->next) {
         // In this order: an object that another thread frees meanwhile counts too much rather than too little.
         bytes -= record->freed_size.get();
+        bytes -= record->limbo_size.get(); // for reuse, bounded, and nothing that waiting would free
         bytes += record->retired_size.get();
     }
     return static_cast<std::int64_t>(bytes) < 0 ? 0 : bytes;
@@ -102,7 +103,7 @@ template <class Env>
 void basic_domain<Env>::trim() noexcept {
     if (void* found = Env::find_local(id_); found != nullptr) {
         auto& mine = *static_cast<record_type*>(found);
-        free_unprotected(mine);
+        collect_limbos(mine);
         pool_.trim();
         pool_.trim_mine(mine.magazine);
         // A new epoch makes every thread look for garbage, and trim its magazine, at the end of its next operation.

@@ -54,18 +54,6 @@ class garbage_list {
         link_tail(object, object, 1);
     }
 
-    /// Puts the object in front: the cheaper way in, where order does not matter.
-    void prepend(hook* object) noexcept {
-        hook* const first = head_.get();
-        object->next.set(first);
-        Env::fork_point();
-        head_.set(object);
-        if (first == nullptr) {
-            tail_.set(object);
-        }
-        count_.set(count_.get() + 1);
-    }
-
     /// What a list holds.
     struct size {
         std::uint64_t objects = 0;

@@ -105,11 +105,14 @@ struct alignas(interference_size) record {
     garbage_list<Env> due;             // of these, what the owner is running the deleters of
     std::uint64_t running_objects = 0; // taken out of `due`, not yet counted as freed
     std::uint64_t running_bytes = 0;
-    garbage_list<Env> limbo;       // unlinked, perhaps somebody's hazard; not R2's: the owner's alone
-    std::int64_t limbo_budget = 0; // bytes that may still go there before the owner looks what it can free
+    garbage_list<Env> limbo;                        // unlinked, perhaps somebody's hazard; not R2's: the owner's alone
+    std::int64_t limbo_budget = Env::advance_bytes; // bytes that may still go there before the next pass
+    std::uint64_t passes = 0;                       // through the limbo
+    bool passing = false;
     typename core::pool<Env>::magazine magazine;
     core::pool<Env>& pool;
 
+    counter limbo_size;
     counter retired_count;
     counter retired_size;
     counter freed_count;

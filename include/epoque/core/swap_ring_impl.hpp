@@ -182,6 +182,11 @@ std::size_t swap_ring<Cells, Env>::push(std::size_t count, conqueue_status& why,
         const std::int64_t laps = ahead(word, tail);
         if (laps < 0 || (laps == 0 && state_of(word) == closed)) {
             why = state_of(word) == full ? conqueue_status::full : conqueue_status::closed;
+            if (why == conqueue_status::closed) {
+                // [push.closed] release: pairs with [closed.hint]
+                //   As [close.hint], whose thread may be asleep before it.
+                closed_.store(1, Env::release);
+            }
             break;
         }
         tail = behind_filled(word, tail);
@@ -235,6 +240,11 @@ std::size_t swap_ring<Cells, Env>::pop(std::size_t count, conqueue_status& why, 
         }
         if (ahead(word, head) == 0) {
             why = state_of(word) == closed ? conqueue_status::closed : conqueue_status::empty;
+            if (why == conqueue_status::closed) {
+                // [pop.closed] release: pairs with [closed.hint]
+                //   As [push.closed].
+                closed_.store(1, Env::release);
+            }
             break;
         }
         head = behind_popped(word, head);
@@ -276,7 +286,7 @@ void swap_ring<Cells, Env>::close() noexcept {
 
 template <class Cells, class Env>
 bool swap_ring<Cells, Env>::is_closed() const noexcept {
-    // [closed.hint] acquire: pairs with [close.hint]
+    // [closed.hint] acquire: pairs with [close.hint], [push.closed], [pop.closed]
     //   What happened before the close is seen by who knows of it.
     return closed_.load(Env::acquire) != 0;
 }
@@ -285,10 +295,28 @@ template <class Cells, class Env>
 std::size_t swap_ring<Cells, Env>::was_size() const noexcept {
     // [size.head] acquire: pairs with [advance.store]
     //   The older of the two, so that the tail is mostly not before it.
-    const std::uint64_t head = head_.load(Env::acquire);
+    std::uint64_t head = head_.load(Env::acquire);
+    // W3: a hint may lag; from there on the words tell. At most a lap, so that it ends while others run.
+    for (std::uint64_t steps = 0; steps != capacity_; ++steps) {
+        // [size.popped_word] relaxed: a snapshot.
+        const std::uint64_t word = word_at(head).load(Env::relaxed);
+        if (ahead(word, head) <= 0) {
+            break;
+        }
+        head = behind_popped(word, head);
+    }
     // [size.tail] acquire: pairs with [advance.store]
     //   As [size.head].
-    const std::uint64_t tail = tail_.load(Env::acquire);
+    std::uint64_t tail = tail_.load(Env::acquire);
+    for (std::uint64_t steps = 0; steps != capacity_; ++steps) {
+        // [size.filled_word] relaxed: a snapshot.
+        const std::uint64_t word = word_at(tail).load(Env::relaxed);
+        const std::int64_t laps = ahead(word, tail);
+        if (laps < 0 || (laps == 0 && !holds_element(word))) {
+            break;
+        }
+        tail = behind_filled(word, tail);
+    }
     if (static_cast<std::int64_t>(tail - head) <= 0) {
         return 0;
     }

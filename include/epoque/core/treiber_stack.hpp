@@ -9,10 +9,10 @@
 ///     elimination_[i]:  0 --offer--> node --take--> node|taken --collect--> 0      (any of them | dead, for ever)
 ///
 /// Invariants:
-///   S1  A node becomes the head once in its life, and `next` does not change from then on. Its life does not end while it is
+///   S1  A node is linked once in its life, and `next` does not change from then on. Its life does not end while it is
 ///       the hazard of a thread that found it linked (core/domain_hazards.hpp): that thread may read its `next`, and when its
 ///       CAS finds the same address it finds the same node. No ABA.
-///   S2  A node's element belongs to the push until the node is the head or is taken from an offer; then to the pop whose
+///   S2  A node's element belongs to the push until the node is linked or is taken from an offer; then to the pop whose
 ///       CAS removed it.
 ///   S3  An offer is taken at most once, by the CAS that sets `taken`; only its owner clears a place.
 ///   S4  close kills all places (`dead`) before it sets the closed bit, so no elimination comes after it.

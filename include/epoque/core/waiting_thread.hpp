@@ -60,13 +60,24 @@ template <class Env, class Clock, class Duration>
 class passes_at {
   public:
     explicit passes_at(const std::chrono::time_point<Clock, Duration>& at) : at_(at) {}
-    bool passed() const noexcept { return Clock::now() >= at_; }
+    bool passed() const noexcept {
+        const auto now = Clock::now();
+        const double left = seconds_from(now);
+        return left < 1 && (left < -1 || now >= at_);
+    }
     std::int64_t next() const noexcept {
         constexpr std::int64_t second = 1'000'000'000;
-        return moment_in<Env>(std::min(nanoseconds_of(at_ - Clock::now()), second));
+        const auto now = Clock::now();
+        return moment_in<Env>(seconds_from(now) < 1 ? nanoseconds_of(at_ - now) : second);
     }
 
   private:
+    /// About; for any two points in time, also where their difference does not fit in the clock's own units.
+    double seconds_from(const typename Clock::time_point& now) const noexcept {
+        using seconds = std::chrono::duration<double>;
+        return seconds(at_.time_since_epoch()).count() - seconds(now.time_since_epoch()).count();
+    }
+
     std::chrono::time_point<Clock, Duration> at_;
 };
 
