@@ -83,6 +83,7 @@ class roomy : public Queue {
 
     conqueue_status try_push(element_type&& value) {
         for (unsigned round = 0;; ++round) {
+            // NOLINTNEXTLINE(bugprone-use-after-move): a push that was refused has not moved from it
             const conqueue_status status = Queue::try_push(std::move(value));
             if (status != conqueue_status::full) {
                 return status;
