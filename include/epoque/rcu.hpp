@@ -70,9 +70,11 @@ class rcu_obj_base {
     }
 
   protected:
+    // NOLINTBEGIN(bugprone-crtp-constructor-accessibility): protected is what the standard says
     rcu_obj_base() = default;
     rcu_obj_base(const rcu_obj_base&) = default;
     rcu_obj_base(rcu_obj_base&&) = default;
+    // NOLINTEND(bugprone-crtp-constructor-accessibility)
     rcu_obj_base& operator=(const rcu_obj_base&) = default;
     rcu_obj_base& operator=(rcu_obj_base&&) = default;
     ~rcu_obj_base() = default;
