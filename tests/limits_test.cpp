@@ -501,7 +501,7 @@ TEST(memory, trim_empties_what_other_threads_keep_when_their_next_operation_ends
     home.trim();
     const std::uint64_t kept = memory.bytes() - bare;
     EXPECT_GT(kept, 0U) << "the other thread's magazine is its own until it operates";
-    EXPECT_LE(kept, 3 * 2 * core::pool<std_env>::bundle_bytes) << "two bundles of each size";
+    EXPECT_LE(kept, std::size_t{6} * core::pool<std_env>::bundle_bytes) << "two bundles of each of three sizes";
     other([&] { const auto guard = home.pin(); });
     EXPECT_EQ(memory.bytes(), bare);
 }
