@@ -52,7 +52,8 @@ namespace core {
 class address_filter;
 } // namespace core
 
-/// A domain's figures at about the time of the call. Counts are since the domain was made, sizes in bytes.
+/// A domain's figures at about the time of the call. Counts are since the domain was made, sizes in bytes. While threads run,
+/// `pending_*` and the peak may miss some garbage, and never report more than there was at one moment.
 struct domain_stats {
     std::uint64_t epoch = 0;           ///< the current one; starts at 1
     std::uint64_t threads = 0;         ///< records in use

@@ -104,7 +104,8 @@ auto basic_domain<Env>::acquire_record() -> record_type* {
     // [acquire.head] relaxed: only the expected value of [acquire.link].
     record->next = records_.load(Env::relaxed);
     // [acquire.link] acq_rel: pairs with [acquire.list], [meet.records], [scan.records], [walk.records],
-    //   [barrier.records], [running.records], [stats.records], [domain_hazards:collect.records], [domain_hazards:limbo.records], [domain_limits:pending.records],
+    //   [barrier.records], [running.records], [peak.records], [stats.retired], [stats.records],
+    //   [domain_hazards:collect.records], [domain_hazards:limbo.records], [domain_limits:pending.records],
     //   [domain_limits:trim.records]
     //   Release: readers of the list see the record built. Acquire, and a read-modify-write: the fallback's heavy side
     //   does one on this word too. If our link comes first, its scan sees the record; if its read comes first, we
@@ -462,7 +463,13 @@ bool basic_domain<Env>::advance_from(record_type& mine, std::uint64_t epoch) noe
             }
             return false;
         }
-        pending += other->retired_size.get() - other->freed_size.get();
+        pending += other->retired_size.get();
+    }
+    // In the order of stats(), too: rather too low than too high.
+    // [peak.records] acquire: pairs with [acquire.link]
+    //   As [acquire.list].
+    for (const record_type* other = records_.load(Env::acquire); other != nullptr; other = other->next) {
+        pending -= other->freed_size.get();
     }
     // [advance.peak] relaxed: a statistic.
     std::uint64_t peak = peak_pending_bytes_.load(Env::relaxed);
@@ -724,6 +731,14 @@ domain_stats basic_domain<Env>::stats() const noexcept {
     domain_stats sum;
     // [stats.epoch] relaxed: a statistic; so for all of this function.
     sum.epoch = epoch_.load(Env::relaxed);
+    // What was retired is read first, of all threads, and what was freed last: whoever is preempted in between reports less
+    // garbage than there was, never more.
+    // [stats.retired] acquire: pairs with [acquire.link]
+    //   As [acquire.list].
+    for (const record_type* record = records_.load(Env::acquire); record != nullptr; record = record->next) {
+        sum.retired_objects += record->retired_count.get();
+        sum.pending_bytes += record->retired_size.get();
+    }
     // [stats.records] acquire: pairs with [acquire.link]
     //   As [acquire.list].
     for (const record_type* record = records_.load(Env::acquire); record != nullptr; record = record->next) {
@@ -737,14 +752,11 @@ domain_stats basic_domain<Env>::stats() const noexcept {
         }
         sum.freed_objects += record->freed_count.get();
         sum.pending_bytes -= record->freed_size.get();
-        sum.retired_objects += record->retired_count.get();
-        sum.pending_bytes += record->retired_size.get();
         for (std::size_t i = 0; i < core::wait_buckets; ++i) {
             sum.retired_meanwhile[i] += record->retired_meanwhile[i].get();
         }
         sum.most_freed_at_once = std::max(sum.most_freed_at_once, record->most_freed_at_once.get());
     }
-    // Counts of one moment need not fit together while threads run: never report a negative rest.
     // [stats.lost] relaxed: a statistic.
     sum.lost_objects = lost_objects_.load(Env::relaxed);
     // [stats.lost_bytes] relaxed: a statistic.
