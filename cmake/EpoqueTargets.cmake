@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSL-1.0
 #
 # How epoque's targets are made: one function for each kind of executable, and epoque_home() for a whole structure.
-# Each function does nothing when its kind is switched off (EPOQUE_BUILD_*).
+# Each function that makes a target does nothing when its kind is switched off (EPOQUE_BUILD_*).
 
 include(GoogleTest)
 
@@ -20,10 +20,6 @@ function(epoque_compile_as_ours target)
     if(EPOQUE_SANITIZE)
         target_compile_options(${target} PRIVATE -fsanitize=${EPOQUE_SANITIZE} -fno-omit-frame-pointer)
         target_link_options(${target} PRIVATE -fsanitize=${EPOQUE_SANITIZE})
-        if(EPOQUE_SANITIZE MATCHES "thread")
-            # clang's runtime defines operator new and delete strongly; tests that replace them come first, and win.
-            target_link_options(${target} PRIVATE LINKER:-z,muldefs)
-        endif()
         if(EPOQUE_SANITIZE MATCHES "undefined")
             target_compile_options(${target} PRIVATE -fno-sanitize-recover=all)
         endif()
@@ -38,8 +34,57 @@ if(EPOQUE_BUILD_TESTS)
     find_package(rapidcheck REQUIRED)
 endif()
 
-# epoque_test(<name> [LINK <library>...]): tests/<name>_test.cpp as executable <name>_test, each of its tests registered
-# with CTest under the label `unit`. LINK replaces the C++ library.
+# epoque_register(<name>): what <name>_test tests, under the label `unit`. Without sanitizers each test is one of CTest's;
+# under a sanitizer, where a start costs more than most tests, all of them run in one process. What such a process ran is in
+# reports/<name>.xml, where ci/count_tests counts it.
+function(epoque_register name)
+    if(EPOQUE_SANITIZE)
+        epoque_register_whole(${name})
+    else()
+        gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX "${name}." PROPERTIES LABELS unit)
+    endif()
+endfunction()
+
+# epoque_register_whole(<name> [SUFFIX <suffix>] [ENVIRONMENT <variable>]): all of <name>_test as the test <name><suffix>.
+function(epoque_register_whole name)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "SUFFIX;ENVIRONMENT" "")
+    set(test ${name}${arg_SUFFIX})
+    add_test(NAME ${test} COMMAND ${name}_test --gtest_output=xml:${PROJECT_BINARY_DIR}/reports/${test}.xml)
+    set_tests_properties(${test} PROPERTIES LABELS unit ENVIRONMENT "${arg_ENVIRONMENT}")
+endfunction()
+
+# epoque_compile_for_tests(<target>): as ours, but soon. The typed suites take g++ two and clang five times as long with full
+# optimisation, and a sanitizer sees more without it, not less. As it ships, the code is tested by epoque-stress, the freeze
+# tests and the benchmarks.
+function(epoque_compile_for_tests target)
+    epoque_compile_as_ours(${target})
+    if(EPOQUE_SANITIZE)
+        target_compile_options(${target} PRIVATE -O0)
+    else()
+        target_compile_options(${target} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)
+    endif()
+    if(EPOQUE_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+        # clang++ would bring an operator new and delete that win over those of a test that replaces them.
+        set_target_properties(${target} PROPERTIES LINKER_LANGUAGE C)
+        target_link_libraries(${target} PRIVATE stdc++ m)
+    endif()
+endfunction()
+
+# epoque_precompile_headers(<target>): what almost every test includes is compiled once, for the first one. (ci/lint reads
+# each file without that.)
+function(epoque_precompile_headers target)
+    get_property(first GLOBAL PROPERTY EPOQUE_PRECOMPILED_FOR)
+    if(first)
+        target_precompile_headers(${target} REUSE_FROM ${first})
+    else()
+        set_property(GLOBAL PROPERTY EPOQUE_PRECOMPILED_FOR ${target})
+        target_precompile_headers(${target} PRIVATE <gtest/gtest.h> <gmock/gmock.h> <rapidcheck.h>
+            <algorithm> <atomic> <barrier> <chrono> <functional> <future> <iterator> <map> <memory> <memory_resource> <numeric>
+            <optional> <random> <set> <span> <string> <thread> <vector>)
+    endif()
+endfunction()
+
+# epoque_test(<name> [LINK <library>...]): tests/<name>_test.cpp as executable <name>_test. LINK replaces the C++ library.
 function(epoque_test name)
     if(NOT EPOQUE_BUILD_TESTS)
         return()
@@ -49,13 +94,13 @@ function(epoque_test name)
         set(arg_LINK epoque)
     endif()
     add_executable(${name}_test tests/${name}_test.cpp)
-    epoque_compile_as_ours(${name}_test)
+    epoque_compile_for_tests(${name}_test)
+    epoque_precompile_headers(${name}_test)
     target_include_directories(${name}_test PRIVATE ${PROJECT_SOURCE_DIR}/tests)
     target_link_libraries(${name}_test PRIVATE ${arg_LINK} GTest::gmock GTest::gtest_main rapidcheck Threads::Threads)
-    gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX "${name}." PROPERTIES LABELS unit)
-    # And all of it without asymmetric barriers, in one process: a second start for each test would cost more than the tests.
-    add_test(NAME ${name}.fallback COMMAND ${name}_test)
-    set_tests_properties(${name}.fallback PROPERTIES LABELS unit ENVIRONMENT EPOQUE_BARRIER=fallback)
+    epoque_register(${name})
+    # And all of it without asymmetric barriers.
+    epoque_register_whole(${name} SUFFIX .fallback ENVIRONMENT EPOQUE_BARRIER=fallback)
 endfunction()
 
 # epoque_c_test(<name>): tests/<name>_test.c, C99, against the shared library; one CTest test with the label `unit`.
@@ -97,16 +142,17 @@ function(epoque_harness)
         CLI11::CLI11 fmt::fmt nlohmann_json::nlohmann_json Boost::headers Threads::Threads)
 endfunction()
 
-# epoque_stress_test(<path>): stress/<path>_test.cpp as executable <name>_test, in the way of epoque_test.
+# epoque_stress_test(<path>): stress/<path>_test.cpp as executable <name>_test, in the way of epoque_test. Not under TSan:
+# these run one thread at a time, and hand on by locks, so that it has no race to see.
 function(epoque_stress_test path)
-    if(NOT EPOQUE_BUILD_STRESS OR NOT EPOQUE_BUILD_TESTS)
+    if(NOT EPOQUE_BUILD_STRESS OR NOT EPOQUE_BUILD_TESTS OR EPOQUE_SANITIZE MATCHES "thread")
         return()
     endif()
     cmake_path(GET path FILENAME name)
     add_executable(${name}_test stress/${path}_test.cpp)
     epoque_compile_as_ours(${name}_test)
     target_link_libraries(${name}_test PRIVATE epoque epoque_harness GTest::gmock GTest::gtest_main rapidcheck)
-    gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX "${name}." PROPERTIES LABELS unit)
+    epoque_register(${name})
 endfunction()
 
 # epoque_stress_program(<main>...): the executable epoque-stress, to which each home adds its scenarios.
@@ -134,7 +180,7 @@ function(epoque_model name)
     add_executable(${name}_model stress/${name}_model.cpp)
     epoque_compile_as_ours(${name}_model)
     target_compile_definitions(${name}_model PRIVATE RL_DO_ASSERT=1)
-    target_compile_options(${name}_model PRIVATE -O1 -g -fno-lifetime-dse)
+    target_compile_options(${name}_model PRIVATE -O1 -fno-lifetime-dse)
     target_include_directories(${name}_model SYSTEM PRIVATE ${EPOQUE_RELACY})
     target_link_libraries(${name}_model PRIVATE epoque_harness)
     add_test(NAME ${name}_model COMMAND ${name}_model)
@@ -191,7 +237,7 @@ function(epoque_home home)
     epoque_test(${home})
     if(EPOQUE_BUILD_STRESS)
         target_sources(epoque-stress PRIVATE stress/${home}_stress.cpp)
-        if(arg_FREEZE AND EPOQUE_BUILD_TESTS)
+        if(arg_FREEZE AND TARGET freeze_test)
             target_sources(freeze_test PRIVATE stress/${home}_freeze.cpp)
         endif()
     endif()

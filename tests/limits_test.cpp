@@ -580,7 +580,7 @@ std::uint64_t resident() {
 }
 
 TEST(memory, after_ten_million_elements_a_barrier_and_a_trim_it_is_as_before) {
-    const std::uint64_t elements = many(10'000'000);
+    const std::uint64_t elements = many_by_one_thread(10'000'000);
     counting_resource memory;
     domain home({.memory = &memory});
     home.synchronize();

@@ -28,13 +28,22 @@
 
 namespace epoque::test {
 
+/// `n`, divided by the number that the environment's variable `scale` is.
+inline std::uint64_t scaled(std::uint64_t n, const char* scale) {
+    const char* wish = std::getenv(scale); // NOLINT(concurrency-mt-unsafe): nothing here writes it
+    const std::uint64_t divisor = wish == nullptr ? 1 : std::max<std::uint64_t>(1, std::strtoull(wish, nullptr, 10));
+    return std::max<std::uint64_t>(1, n / divisor);
+}
+
 /// `n` for a test that repeats something often; EPOQUE_TEST_SCALE=10 in the environment makes it ten times less.
 inline std::uint64_t many(std::uint64_t n) {
-    static const std::uint64_t divisor = [] {
-        const char* wish = std::getenv("EPOQUE_TEST_SCALE"); // NOLINT(concurrency-mt-unsafe): nothing here writes it
-        return wish == nullptr ? std::uint64_t{1} : std::max<std::uint64_t>(1, std::strtoull(wish, nullptr, 10));
-    }();
-    return std::max<std::uint64_t>(1, n / divisor);
+    return scaled(n, "EPOQUE_TEST_SCALE");
+}
+
+/// The same for one thread alone, whose thousandth round is as its first to a sanitizer: their presets divide `n` by
+/// EPOQUE_TEST_SERIAL_SCALE.
+inline std::uint64_t many_by_one_thread(std::uint64_t n) {
+    return scaled(many(n), "EPOQUE_TEST_SERIAL_SCALE");
 }
 
 // ---- elements ----------------------------------------------------------------------------------------------------------

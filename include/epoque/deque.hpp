@@ -70,7 +70,8 @@ concept stealable =
 /// Use instead:      `queue` where no thread owns the work; `stack` where several push.
 /// Elements:         `stealable`: trivially copyable, default-constructible, 1, 2, 4 or 8 bytes. For anything else, pointers:
 ///                   who takes one owns the object. The destructor destroys no objects behind pointers.
-/// Order:            linearizable; the owner takes the newest, thieves the oldest.
+/// Order:            the owner takes the newest, thieves the oldest. Linearizable in the order of happens-before: a push that
+///                   nothing has told a thief of may still be on its way when its call has returned.
 /// Memory:           8 bytes an element (or fewer, with the element), at least 64, in a ring that doubles and never shrinks;
 ///                   outgrown rings are reclaimed by the domain when no thief looks at them.
 /// Fairness:         none among thieves.

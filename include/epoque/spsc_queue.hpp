@@ -22,8 +22,9 @@ namespace epoque {
 ///                   the program orders the two).
 /// Use instead:      `bounded_queue` or `queue` where there may be more of either.
 /// Elements:         `element`: nothrow move-constructible and destructible; move-only is fine; no default constructor.
-/// Order:            linearizable FIFO.
-/// Memory:           sizeof(T) for each of bit_ceil(capacity) cells, allocated by the constructor, and 512 bytes; no operation
+/// Order:            FIFO, linearizable in the order of happens-before: a push that nothing has told the consumer of may still be
+///                   on its way when its call has returned.
+/// Memory:           sizeof(T) for each of bit_ceil(capacity) cells, allocated by the constructor, and 384 bytes; no operation
 ///                   allocates.
 /// Progress:         wait-free, every operation; neither side is ever stopped by the other. close() is wait-free modulo the
 ///                   kernel's membarrier lock.

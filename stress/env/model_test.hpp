@@ -313,7 +313,9 @@ inline int program::run(int argc, char** argv) {
     CLI::App app{"Model-checks epoque's headers under Relacy.", name_};
     app.add_flag("--list", list, "print the tests and leave");
     app.add_option("--test", wish.tests, "run only these");
-    app.add_option("--scale", wish.scale, "multiply the number of executions")->check(CLI::PositiveNumber);
+    app.add_option("--scale", wish.scale, "multiply the number of executions")
+        ->envname("EPOQUE_MODEL_SCALE")
+        ->check(CLI::PositiveNumber);
     app.add_option("--search", wish.search, "random, bound or full")->check(CLI::IsMember({"random", "bound", "full"}));
     app.add_option("--bound", wish.bound, "preemptions for --search bound");
     app.add_option("--replay", wish.replay, "run only the execution of this number (random search)");

@@ -12,13 +12,13 @@
 #include "env/scheduled_env.hpp"
 #include "harness/linearizability.hpp"
 #include "harness/recorded.hpp"
+#include "harness/scale.hpp"
 
 #include "epoque/domain.hpp"
 
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -28,8 +28,7 @@
 namespace epoque::stress {
 
 inline std::uint64_t operations_of_the_others() {
-    const char* wish = std::getenv("EPOQUE_FREEZE_OPERATIONS"); // NOLINT(concurrency-mt-unsafe): one thread
-    return wish == nullptr ? 300 : std::strtoull(wish, nullptr, 10);
+    return wished("EPOQUE_FREEZE_OPERATIONS", 300);
 }
 
 struct mode_name {
@@ -69,7 +68,8 @@ class freezing : public testing::TestWithParam<bool> {
 
     template <class Make>
     void random_schedules(Make make, std::uint64_t executions) {
-        for (std::uint64_t seed = 1; seed <= executions; ++seed) {
+        const std::uint64_t most = many_in_turn(executions);
+        for (std::uint64_t seed = 1; seed <= most; ++seed) {
             auto scenario = make();
             schedule wanted;
             wanted.seed = seed;

@@ -3,6 +3,8 @@
 /// The monitors against hand-made histories, against each other, and against the clock.
 #include "linearizability.hpp"
 
+#include "scale.hpp"
+
 #include <gtest/gtest.h>
 
 #include <deque>
@@ -271,7 +273,7 @@ class agreement : public testing::TestWithParam<container> {};
 TEST_P(agreement, monitor_and_search_answer_alike_on_random_histories) {
     const container kind = GetParam();
     const monitor fast = kind == container::queue ? check_queue : check_stack;
-    constexpr std::uint64_t rounds = 100'000;
+    const std::uint64_t rounds = many_in_turn(100'000);
     std::uint64_t possible = 0;
     for (std::uint64_t seed = 0; seed < rounds; ++seed) {
         generator make(seed, kind);

@@ -103,7 +103,7 @@ class Abi(ScratchRepository):
         self.write(
             "CMakeLists.txt",
             "cmake_minimum_required(VERSION 3.25)\nproject(scratch CXX)\nadd_library(epoque_c SHARED ffi/epoque.cpp)\n"
-            "set_target_properties(epoque_c PROPERTIES OUTPUT_NAME epoque)\n",
+            "target_compile_options(epoque_c PRIVATE -g)\nset_target_properties(epoque_c PROPERTIES OUTPUT_NAME epoque)\n",
         )
         self.cpp("ffi/epoque.h", self.HEADER)
         self.cpp("ffi/epoque.cpp", self.SOURCE)
@@ -234,9 +234,30 @@ class Counting(ScratchRepository):
     def count(self, kind, text):
         return self.run_here("ci/count_tests", kind, str(self.write("report", text)))
 
+    CTEST = """<testsuite name="x">
+        <testcase name="a" status="run"/>
+        <testcase name="b" status="fail"><failure message=""/></testcase>
+        <testcase name="c" status="notrun"><skipped message=""/></testcase>
+        <testcase name="d" status="disabled"/>
+        <testcase name="e" status="%s"/>
+        </testsuite>"""
+
     def test_ctest(self):
-        report = '<testsuite name="x" tests="10" failures="2" disabled="1" skipped="3"/>'
-        self.assertEqual(self.count("ctest", report).stdout, "4 2\n")
+        self.assertEqual(self.count("ctest", self.CTEST % "run").stdout, "2 1\n")
+
+    def count_with_program(self, status, suites):
+        reports = self.write("reports/e.xml", suites).parent
+        report = self.write("report", self.CTEST % status)
+        return self.run_here("ci/count_tests", "ctest", str(report), str(reports)).stdout
+
+    def test_ctest_counts_what_a_whole_program_ran(self):
+        suites = '<testsuites tests="9" failures="%d" disabled="1" errors="0"><testsuite skipped="2"/></testsuites>'
+        self.assertEqual(self.count_with_program("run", suites % 0), "7 1\n")
+        self.assertEqual(self.count_with_program("fail", suites % 2), "5 3\n")
+
+    def test_a_program_that_fails_at_its_end_has_failed(self):
+        suites = '<testsuites tests="9" failures="0" disabled="0" errors="0"/>'
+        self.assertEqual(self.count_with_program("fail", suites), "10 2\n")
 
     def test_go_shows_what_failed(self):
         events = [
