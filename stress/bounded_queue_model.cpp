@@ -144,25 +144,6 @@ struct observers : bounded_lanes<observers, 4, 2, timing::untimed> {
     }
 };
 
-/// An element that owns memory: whoever loses or doubles one leaks it or frees it twice.
-class parcel {
-  public:
-    explicit parcel(std::uint64_t value) : content_(::new(env::allocate(sizeof(held), alignof(held))) held(value)) {}
-    parcel(parcel&& other) noexcept : content_(std::exchange(other.content_, nullptr)) {}
-    parcel& operator=(parcel&&) = delete;
-    ~parcel() {
-        if (content_ != nullptr) {
-            std::destroy_at(content_);
-            env::deallocate(content_, sizeof(held), alignof(held));
-        }
-    }
-    explicit operator std::uint64_t() const { return content_->get(); }
-
-  private:
-    using held = env::var<std::uint64_t>;
-    held* content_;
-};
-
 /// Also destroys the queue with elements in it.
 struct owners : suite<owners, 3> {
     std::optional<basic_domain<env>> domain;

@@ -126,25 +126,6 @@ struct bulk : queue_lanes<bulk<Timing>, 3, Timing> {
     }
 };
 
-/// An element that owns memory: whoever loses or doubles one leaks it or frees it twice.
-class parcel {
-  public:
-    explicit parcel(std::uint64_t value) : content_(::new(env::allocate(sizeof(held), alignof(held))) held(value)) {}
-    parcel(parcel&& other) noexcept : content_(std::exchange(other.content_, nullptr)) {}
-    parcel& operator=(parcel&&) = delete;
-    ~parcel() {
-        if (content_ != nullptr) {
-            std::destroy_at(content_);
-            env::deallocate(content_, sizeof(held), alignof(held));
-        }
-    }
-    explicit operator std::uint64_t() const { return content_->get(); }
-
-  private:
-    using held = env::var<std::uint64_t>;
-    held* content_;
-};
-
 /// Also destroys the queue with elements in it.
 struct owners : suite<owners, 2> {
     std::optional<basic_domain<env>> domain;
@@ -183,27 +164,16 @@ int main(int argc, char** argv) {
     using namespace epoque::stress::model;
     constexpr expectation caught = expectation::caught;
     program tests("queue_model");
-    const auto all_ways = [&tests]<template <timing> class Suite>(test wanted) {
-        const std::string name = wanted.name;
-        for (const barrier_mode mode : {barrier_mode::axioms, barrier_mode::fallback}) {
-            wanted.mode = mode;
-            const std::string suffix = mode == barrier_mode::fallback ? "_fallback" : "";
-            wanted.name = name + suffix;
-            tests.add<Suite<timing::timed>>(wanted);
-            wanted.name = name + "_untimed" + suffix;
-            tests.add<Suite<timing::untimed>>(wanted);
-        }
-    };
-    all_ways.operator()<hand_off>({.name = "hand_off", .what = "one element; the consumer may give up at any moment"});
-    all_ways.operator()<segment_change>({.name = "segment_change", .what = "both sides move on to the next segment"});
-    all_ways.operator()<two_consumers>(
-        {.name = "two_consumers", .what = "consumers compete, and overtake the producer"});
-    all_ways.operator()<two_producers>({.name = "two_producers", .what = "producers compete at a segment's end"});
-    all_ways.operator()<everybody>({.name = "everybody", .what = "three threads push and pop; segments are freed"});
-    all_ways.operator()<closing>({.name = "closing", .what = "close against pushes and pops"});
-    all_ways.operator()<two_closers>(
-        {.name = "two_closers", .what = "two threads close, one pushes over a segment's end"});
-    all_ways.operator()<bulk>({.name = "bulk", .what = "push_range and try_pop_n over a segment's end"});
+    add_all_ways<hand_off>(tests, {.name = "hand_off", .what = "one element; the consumer may give up at any moment"});
+    add_all_ways<segment_change>(tests, {.name = "segment_change", .what = "both sides move on to the next segment"});
+    add_all_ways<two_consumers>(tests,
+                                {.name = "two_consumers", .what = "consumers compete, and overtake the producer"});
+    add_all_ways<two_producers>(tests, {.name = "two_producers", .what = "producers compete at a segment's end"});
+    add_all_ways<everybody>(tests, {.name = "everybody", .what = "three threads push and pop; segments are freed"});
+    add_all_ways<closing>(tests, {.name = "closing", .what = "close against pushes and pops"});
+    add_all_ways<two_closers>(tests,
+                              {.name = "two_closers", .what = "two threads close, one pushes over a segment's end"});
+    add_all_ways<bulk>(tests, {.name = "bulk", .what = "push_range and try_pop_n over a segment's end"});
     tests.add<owners>({.name = "owners", .what = "elements that own memory; the queue ends with some inside"});
     tests.add<owners>({.name = "owners_fallback",
                        .what = "elements that own memory; the queue ends with some inside",

@@ -146,27 +146,16 @@ int main(int argc, char** argv) {
     using namespace epoque::stress::model;
     constexpr expectation caught = expectation::caught;
     program tests("spsc_queue_model");
-    const auto all_ways = [&tests]<template <timing> class Suite>(test wanted) {
-        const std::string name = wanted.name;
-        for (const barrier_mode mode : {barrier_mode::axioms, barrier_mode::fallback}) {
-            wanted.mode = mode;
-            const std::string suffix = mode == barrier_mode::fallback ? "_fallback" : "";
-            wanted.name = name + suffix;
-            tests.add<Suite<timing::timed>>(wanted);
-            wanted.name = name + "_untimed" + suffix;
-            tests.add<Suite<timing::untimed>>(wanted);
-        }
-    };
-    all_ways.operator()<one_cell>({.name = "one_cell", .what = "one cell goes to and fro", .executions = 4'000});
-    all_ways.operator()<three_cells>(
-        {.name = "three_cells", .what = "a capacity that is no power of two", .executions = 4'000});
-    all_ways.operator()<closing>({.name = "closing", .what = "a third thread closes", .executions = 10'000});
-    all_ways.operator()<two_closers>(
-        {.name = "two_closers", .what = "the consumer and a third thread close", .executions = 4'000});
-    all_ways.operator()<closed_by_the_producer>(
-        {.name = "closed_by_the_producer", .what = "the producer closes", .executions = 4'000});
-    all_ways.operator()<bulk>(
-        {.name = "bulk", .what = "push_range and try_pop_n against a close", .executions = 4'000});
+    add_all_ways<one_cell>(tests, {.name = "one_cell", .what = "one cell goes to and fro", .executions = 4'000});
+    add_all_ways<three_cells>(
+        tests, {.name = "three_cells", .what = "a capacity that is no power of two", .executions = 4'000});
+    add_all_ways<closing>(tests, {.name = "closing", .what = "a third thread closes", .executions = 10'000});
+    add_all_ways<two_closers>(
+        tests, {.name = "two_closers", .what = "the consumer and a third thread close", .executions = 4'000});
+    add_all_ways<closed_by_the_producer>(
+        tests, {.name = "closed_by_the_producer", .what = "the producer closes", .executions = 4'000});
+    add_all_ways<bulk>(tests,
+                       {.name = "bulk", .what = "push_range and try_pop_n against a close", .executions = 4'000});
     tests.add<closing<timing::timed>>({.name = "closing_light_removed",
                                        .what = "publication without its barrier",
                                        .executions = 200'000,

@@ -110,24 +110,13 @@ struct closing : stack_lanes<closing<Timing>, 3, Timing> {
 int main(int argc, char** argv) {
     using namespace epoque::stress::model;
     program tests("stack_model");
-    const auto all_ways = [&tests]<template <timing> class Suite>(test wanted) {
-        const std::string name = wanted.name;
-        for (const barrier_mode mode : {barrier_mode::axioms, barrier_mode::fallback}) {
-            wanted.mode = mode;
-            const std::string suffix = mode == barrier_mode::fallback ? "_fallback" : "";
-            wanted.name = name + suffix;
-            tests.add<Suite<timing::timed>>(wanted);
-            wanted.name = name + "_untimed" + suffix;
-            tests.add<Suite<timing::untimed>>(wanted);
-        }
-    };
-    all_ways.operator()<push_and_pop>({.name = "push_and_pop", .what = "one pushes, one pops"});
-    all_ways.operator()<reuse>({.name = "reuse", .what = "nodes come back at the same address"});
-    all_ways.operator()<long_look>(
-        {.name = "long_look", .what = "nodes are freed and come back under a look at the top"});
-    all_ways.operator()<elimination>({.name = "elimination", .what = "pushes meet pops beside the stack"});
-    all_ways.operator()<popping_all>({.name = "popping_all", .what = "pop_all against pushes, push_range and pop"});
-    all_ways.operator()<closing>({.name = "closing", .what = "close against pushes, pops and offers"});
+    add_all_ways<push_and_pop>(tests, {.name = "push_and_pop", .what = "one pushes, one pops"});
+    add_all_ways<reuse>(tests, {.name = "reuse", .what = "nodes come back at the same address"});
+    add_all_ways<long_look>(tests,
+                            {.name = "long_look", .what = "nodes are freed and come back under a look at the top"});
+    add_all_ways<elimination>(tests, {.name = "elimination", .what = "pushes meet pops beside the stack"});
+    add_all_ways<popping_all>(tests, {.name = "popping_all", .what = "pop_all against pushes, push_range and pop"});
+    add_all_ways<closing>(tests, {.name = "closing", .what = "close against pushes, pops and offers"});
     tests.add<long_look<timing::untimed>>({.name = "long_look_light_removed",
                                            .what = "a hazard without its barrier: a node is freed under its reader",
                                            .executions = 50'000,

@@ -8,6 +8,7 @@
 
 #include "epoque/bounded_queue.hpp"
 #include "epoque/channel.hpp"
+#include "epoque/mpsc_queue.hpp"
 #include "epoque/object_table.hpp"
 #include "epoque/queue.hpp"
 #include "epoque/spsc_queue.hpp"
@@ -122,6 +123,8 @@ template <class T>
 using bounded_queue_of = roomy<bounded_queue<T>>;
 template <class T>
 using spsc_queue_of = roomy<spsc_queue<T>>;
+template <class T>
+using mpsc_queue_of = mpsc_queue<T>;
 
 template <class... Lists>
 struct join;
@@ -151,7 +154,7 @@ using for_each_structure =
     typename with<Elements...>::template over<queue_of, stack_of, bounded_queue_of, channel_of>::type;
 /// For one thread.
 template <class... Elements>
-using for_each_spsc_queue = typename with<Elements...>::template over<spsc_queue_of>::type;
+using for_each_single_consumer = typename with<Elements...>::template over<spsc_queue_of, mpsc_queue_of>::type;
 
 /// "queue.move_only"
 struct names {
@@ -175,6 +178,10 @@ struct names {
         return "spsc_queue";
     }
     template <class T>
+    static std::string structure(mpsc_queue<T>*) {
+        return "mpsc_queue";
+    }
+    template <class T>
     static std::string structure(stack<T>*) {
         return "stack";
     }
@@ -196,7 +203,7 @@ struct names {
 
 using every_element =
     join<for_each_structure<std::uint64_t, move_only, counted, least, aligned<64>, aligned<128>, large, fragile>,
-         for_each_spsc_queue<std::uint64_t, move_only, least, aligned<128>, large, fragile>>::type;
+         for_each_single_consumer<std::uint64_t, move_only, least, aligned<128>, large, fragile>>::type;
 INSTANTIATE_TYPED_TEST_SUITE_P(each, conformance, every_element, names);
 
 using racing_elements = for_each_structure<move_only, counted, aligned<128>, large>;
@@ -206,7 +213,7 @@ using ranges = join<for_each_structure<counted, aligned<128>, large>, for_each_q
 INSTANTIATE_TYPED_TEST_SUITE_P(each, range_conformance, ranges, names);
 
 INSTANTIATE_TYPED_TEST_SUITE_P(each, lifetime_conformance, for_each_structure<counted>, names);
-using throwing = join<for_each_structure<fragile>, for_each_spsc_queue<fragile>>::type;
+using throwing = join<for_each_structure<fragile>, for_each_single_consumer<fragile>>::type;
 INSTANTIATE_TYPED_TEST_SUITE_P(each, exception_conformance, throwing, names);
 INSTANTIATE_TYPED_TEST_SUITE_P(each, bulk_pop_conformance, for_each_queue<move_only>, names);
 

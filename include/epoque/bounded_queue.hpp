@@ -6,11 +6,11 @@
 #pragma once
 
 #include "epoque/concepts.hpp"
+#include "epoque/core/elements.hpp"
 #include "epoque/core/swap_ring.hpp"
 
 #include <cstddef>
 #include <iterator>
-#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -115,15 +115,7 @@ class bounded_queue {
     /// Complexity:      O(1), one read-modify-write; none on an empty queue; repeated when another operation came first.
     /// Throws:          bad_alloc, on a thread's first use of the domain or the queue.
     /// Pins:            none.
-    expected<T, conqueue_status> try_pop() {
-        std::optional<T> value;
-        conqueue_status why = conqueue_status::empty;
-        core_.pop(1, why, [&value](cell& slot) noexcept { value.emplace(slot.element.take()); });
-        if (value.has_value()) [[likely]] {
-            return std::move(*value);
-        }
-        return unexpected(why);
-    }
+    expected<T, conqueue_status> try_pop() { return core::pop_one<T>(core_); }
 
     /// Takes up to `count` elements into `out`, in order; other consumers may take some in between.
     ///
@@ -132,7 +124,9 @@ class bounded_queue {
     /// Complexity:      O(n), one read-modify-write for each.
     /// Throws:          as try_pop, and what assigning through `out` throws: one element is lost then.
     template <class Output>
-    std::size_t try_pop_n(Output out, std::size_t count);
+    std::size_t try_pop_n(Output out, std::size_t count) {
+        return core::pop_many<T>(core_, out, count);
+    }
 
     /// No push succeeds any more. Idempotent.
     ///
@@ -163,60 +157,21 @@ template <multi_pass_iterator Iterator>
 Iterator bounded_queue<T, Env>::push_range(Iterator first, Iterator last)
     requires core::gives_back<Iterator, T>
 {
-    using reference = std::iter_reference_t<Iterator>;
-    constexpr bool moves = std::is_same_v<reference, T&&>;
-    if constexpr (std::is_nothrow_constructible_v<T, reference> && (moves || std::is_lvalue_reference_v<reference>)) {
+    if constexpr (core::goes_in_bulk<Iterator, T>) {
         const auto count = static_cast<std::size_t>(std::distance(first, last));
         if (count == 0) {
             return first;
         }
-        Iterator next = first;
-        Iterator current = first;
+        core::range_feed<T, Iterator> feed(first);
         conqueue_status why = conqueue_status::success;
         core_.push(
-            count, why,
-            [&](cell& slot) noexcept {
-                current = next++;
-                slot.element.construct(*current);
-            },
-            [&](cell& slot) noexcept {
-                next = current;
-                if constexpr (moves) {
-                    T&& origin = *current;
-                    core::give_back(origin, slot);
-                } else {
-                    slot.element.destroy();
-                }
-            });
-        return next;
+            count, why, [&feed](cell& slot) noexcept { feed.put(slot); },
+            [&feed](cell& slot) noexcept { feed.undo(slot); });
+        return feed.next();
     } else {
         for (; first != last && try_push(T(*first)) == conqueue_status::success; ++first) {
         }
         return first;
-    }
-}
-
-template <element T, class Env>
-template <class Output>
-std::size_t bounded_queue<T, Env>::try_pop_n(Output out, std::size_t count) {
-    constexpr bool no_throw = noexcept(*out = std::declval<T>(), ++out);
-    if constexpr (no_throw) {
-        conqueue_status why = conqueue_status::empty;
-        return count == 0 ? 0 : core_.pop(count, why, [&out](cell& slot) noexcept {
-            *out = slot.element.take();
-            ++out;
-        });
-    } else {
-        std::size_t taken = 0;
-        for (; taken < count; ++taken) {
-            auto value = try_pop();
-            if (!value) {
-                break;
-            }
-            *out = *std::move(value);
-            ++out;
-        }
-        return taken;
     }
 }
 

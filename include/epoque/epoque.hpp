@@ -8,6 +8,7 @@
 #include "epoque/concepts.hpp"
 #include "epoque/deque.hpp"
 #include "epoque/domain.hpp"
+#include "epoque/mpsc_queue.hpp"
 #include "epoque/object_table.hpp"
 #include "epoque/queue.hpp"
 #include "epoque/rcu.hpp"

@@ -6,11 +6,11 @@
 #pragma once
 
 #include "epoque/concepts.hpp"
+#include "epoque/core/elements.hpp"
 #include "epoque/core/spsc_ring.hpp"
 
 #include <cstddef>
 #include <iterator>
-#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -110,15 +110,7 @@ class spsc_queue {
     /// Complexity:      O(1), no read-modify-write, but one to say empty.
     /// Throws:          nothing.
     /// Pins:            none.
-    expected<T, conqueue_status> try_pop() {
-        std::optional<T> value;
-        conqueue_status why = conqueue_status::empty;
-        core_.pop(1, why, [&value](cell& slot) noexcept { value.emplace(slot.element.take()); });
-        if (value.has_value()) [[likely]] {
-            return std::move(*value);
-        }
-        return unexpected(why);
-    }
+    expected<T, conqueue_status> try_pop() { return core::pop_one<T>(core_); }
 
     /// Takes up to `count` elements into `out`, in order; the consumer only.
     ///
@@ -127,7 +119,9 @@ class spsc_queue {
     ///                  try_pop, so that an exception loses one element only.
     /// Complexity:      O(n); one store for all, or one each.
     template <class Output>
-    std::size_t try_pop_n(Output out, std::size_t count);
+    std::size_t try_pop_n(Output out, std::size_t count) {
+        return core::pop_many<T>(core_, out, count);
+    }
 
     /// No push succeeds any more. Idempotent; any thread.
     ///
@@ -158,55 +152,22 @@ template <multi_pass_iterator Iterator>
 Iterator spsc_queue<T, Env>::push_range(Iterator first, Iterator last)
     requires core::gives_back<Iterator, T>
 {
-    using reference = std::iter_reference_t<Iterator>;
-    constexpr bool moves = std::is_same_v<reference, T&&>;
-    if constexpr (std::is_nothrow_constructible_v<T, reference> && (moves || std::is_lvalue_reference_v<reference>)) {
+    if constexpr (core::goes_in_bulk<Iterator, T>) {
         const auto count = static_cast<std::size_t>(std::distance(first, last));
         if (count == 0) {
             return first;
         }
-        Iterator next = first;
-        Iterator back = first;
+        core::range_feed<T, Iterator> feed(first);
+        Iterator back = first; // the core takes a refused batch back from its first element on
         conqueue_status why = conqueue_status::success;
         const std::size_t pushed = core_.push(
-            count, why, [&next](cell& slot) noexcept { slot.element.construct(*next++); },
-            [&](cell& slot) noexcept {
-                if constexpr (moves) {
-                    T&& origin = *back++;
-                    core::give_back(origin, slot);
-                } else {
-                    slot.element.destroy();
-                }
-            });
-        return pushed == 0 ? first : next;
+            count, why, [&feed](cell& slot) noexcept { feed.put(slot); },
+            [&](cell& slot) noexcept { feed.take_back(back++, slot); });
+        return pushed == 0 ? first : feed.next();
     } else {
         for (; first != last && try_push(T(*first)) == conqueue_status::success; ++first) {
         }
         return first;
-    }
-}
-
-template <element T, class Env>
-template <class Output>
-std::size_t spsc_queue<T, Env>::try_pop_n(Output out, std::size_t count) {
-    constexpr bool no_throw = noexcept(*out = std::declval<T>(), ++out);
-    if constexpr (no_throw) {
-        conqueue_status why = conqueue_status::empty;
-        return core_.pop(count, why, [&out](cell& slot) noexcept {
-            *out = slot.element.take();
-            ++out;
-        });
-    } else {
-        std::size_t taken = 0;
-        for (; taken < count; ++taken) {
-            auto value = try_pop();
-            if (!value) {
-                break;
-            }
-            *out = *std::move(value);
-            ++out;
-        }
-        return taken;
     }
 }
 

@@ -72,4 +72,38 @@ struct lanes : suite<Derived, Threads> {
     }
 };
 
+/// Adds a test in each way: timed and untimed, with both barrier modes.
+template <template <timing> class Suite>
+void add_all_ways(program& tests, test wanted) {
+    const std::string name = wanted.name;
+    for (const barrier_mode mode : {barrier_mode::axioms, barrier_mode::fallback}) {
+        wanted.mode = mode;
+        const std::string suffix = mode == barrier_mode::fallback ? "_fallback" : "";
+        wanted.name = name + suffix;
+        tests.add<Suite<timing::timed>>(wanted);
+        wanted.name = name + "_untimed" + suffix;
+        tests.add<Suite<timing::untimed>>(wanted);
+    }
+}
+
+/// An element that owns memory: whoever loses or doubles one leaks it or frees it twice.
+class parcel {
+  public:
+    explicit parcel(std::uint64_t value)
+        : content_(::new(model_env::allocate(sizeof(held), alignof(held))) held(value)) {}
+    parcel(parcel&& other) noexcept : content_(std::exchange(other.content_, nullptr)) {}
+    parcel& operator=(parcel&&) = delete;
+    ~parcel() {
+        if (content_ != nullptr) {
+            std::destroy_at(content_);
+            model_env::deallocate(content_, sizeof(held), alignof(held));
+        }
+    }
+    explicit operator std::uint64_t() const { return content_->get(); }
+
+  private:
+    using held = model_env::var<std::uint64_t>;
+    held* content_;
+};
+
 } // namespace epoque::stress::model

@@ -35,6 +35,11 @@ inline role role_of(std::uint64_t round, unsigned thread, unsigned threads) {
     }
 }
 
+/// The same where only thread 0 may pop.
+inline role role_of_one_consumer(std::uint64_t round, unsigned thread) {
+    return thread != 0 ? role{100, 10} : round % 4 == 0 ? role{50, 5} : role{0, 10};
+}
+
 struct container_totals {
     std::uint64_t judged_rounds = 0;
     std::uint64_t judged_events = 0;
@@ -64,7 +69,8 @@ class container_rounds {
         }
         run_threads(threads, [&](unsigned thread) {
             auto random = thread_random(seed, thread);
-            const role mine = role_of(seed, thread, threads);
+            const role mine =
+                has_one_consumer<Container> ? role_of_one_consumer(seed, thread) : role_of(seed, thread, threads);
             auto& lane = lanes[thread];
             const std::size_t close_at = closes && thread == seed % threads ? random() % operations_ : operations_;
             for (std::size_t i = 0; i < operations_; ++i) {
@@ -119,7 +125,9 @@ class container_rounds {
                     mine.pushed += value;
                     ++mine.pushes;
                 }
-                take(mine);
+                if (!has_one_consumer<Container> || thread == 0) {
+                    take(mine);
+                }
                 if (i % 1024 == 1023) {
                     run_.operations.fetch_add(2048, std::memory_order_relaxed);
                 }

@@ -156,7 +156,8 @@ class container_scenario {
         }
     }
     void other_operation(std::uint32_t thread, std::uint64_t i) {
-        if ((i + thread) % 2 == 0) {
+        const std::uint32_t consumer = what_ == victim::pop || what_ == victim::pop_many ? 0 : 1;
+        if ((i + thread) % 2 == 0 || (has_one_consumer<Container> && thread != consumer)) {
             lanes_[thread].push();
         } else {
             lanes_[thread].pop();

@@ -33,6 +33,10 @@ constexpr std::uint32_t pusher_of(std::uint64_t value) noexcept {
 template <class Container>
 concept is_bounded = requires { Container::tested_capacity; };
 
+/// A scenario's container of which one thread at a time pops.
+template <class Container>
+concept has_one_consumer = requires { Container::one_consumer; };
+
 /// What judges the histories of such a container.
 template <class Container>
 monitor monitor_of(container kind) {

@@ -2,7 +2,8 @@
 /// @file
 /// Layer: structures. Depends on: base, domain, core/cells.hpp.
 ///
-/// The algorithm of `queue`: an unbounded MPMC FIFO of segments, two read-modify-writes for a push and a pop together.
+/// The algorithm of `queue` and `mpsc_queue`: an unbounded FIFO of segments, for any number of producers; two
+/// read-modify-writes for a push and a pop together, one where there is one consumer only.
 ///
 ///     head_ --> [segment 3] -> [segment 4] -> [segment 5] <-- tail_ (| closed bit)
 ///               deq  ^            every ticket is given out once;      ^ enq
@@ -25,6 +26,8 @@
 ///       `next` = closed_end when the segment is full and has no next one. Nothing is ever linked behind it.
 ///   Q4  head_ never passes tail_: a segment is left by tail_ before it is left by head_, and retired after both.
 ///   Q5  A segment is linked with an element already in cell 0.
+///   Q6  One consumer: it alone writes deq and head_, and it alone retires segments; so it reads them, and the segments from
+///       head_ on, without a pin. `deq` passes a cell before its element is taken (an element's code may pop again).
 ///
 /// Progress: lock-free. A push retries only when a consumer abandoned its cell, and each round uses up a ticket; after at
 /// most `slots` of them the segment is full, and the push that links the next one cannot be abandoned (Q5). A pop retries
@@ -52,7 +55,10 @@
 
 namespace epoque::core {
 
-template <class Cells, class Env>
+/// How many threads may pop at the same time.
+enum class consumers : bool { one, many };
+
+template <class Cells, class Env, consumers Consumers = consumers::many>
 class segment_queue {
     template <class T>
     using atomic = typename Env::template atomic<T>;
@@ -92,7 +98,11 @@ class segment_queue {
     /// Takes up to `count` elements by `take(cell)`, noexcept; returns how many. 0: `why` says empty or closed
     /// (and is left alone when `count` is 0).
     template <class Take>
-    std::size_t pop(std::size_t count, conqueue_status& why, Take take);
+    std::size_t pop(std::size_t count, conqueue_status& why, Take take)
+        requires(Consumers == consumers::many);
+    template <class Take>
+    std::size_t pop(std::size_t count, conqueue_status& why, Take take)
+        requires(Consumers == consumers::one);
 
     void close() noexcept;
     bool is_closed() const noexcept;
@@ -155,8 +165,8 @@ class segment_queue {
 
     segment* make_segment(record_type& record, std::uint64_t base);
     bool publish(const record_type& record, cell& slot) noexcept;
-    bool obtain(const record_type& record, const segment* of, std::uint64_t ticket, cell& slot) noexcept;
-    EPOQUE_COLD bool abandon(const record_type& record, const segment* of, std::uint64_t ticket, cell& slot) noexcept;
+    bool obtain(bool fast, const segment* of, std::uint64_t ticket, cell& slot) noexcept;
+    EPOQUE_COLD bool abandon(bool fast, const segment* of, std::uint64_t ticket, cell& slot) noexcept;
     template <class Put, class Undo>
     EPOQUE_COLD conqueue_status extend(record_type& record, segment* last, Put& put, Undo& undo);
     void leave_segment(record_type& record, segment* passed, segment* next) noexcept;
@@ -165,7 +175,8 @@ class segment_queue {
     alignas(interference_size) atomic<segment*> head_{nullptr}; // consumers
     alignas(interference_size) atomic<std::uintptr_t> tail_{
         0}; // producers; with the closed bit, set after [close.mark]
-    // Constant.
+    // Constant, once constructed.
+    bool fast_ = false;
     domain_type& home_;
     [[no_unique_address]] const Cells cells_;
     const std::size_t slots_;

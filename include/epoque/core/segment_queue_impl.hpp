@@ -18,11 +18,12 @@ constexpr std::size_t slots_for(std::size_t stride) noexcept {
 
 } // namespace detail
 
-template <class Cells, class Env>
-segment_queue<Cells, Env>::segment_queue(domain_type& home, Cells cells)
+template <class Cells, class Env, consumers Consumers>
+segment_queue<Cells, Env, Consumers>::segment_queue(domain_type& home, Cells cells)
     : home_(home), cells_(cells), slots_(detail::slots_for<Env>(cells_.template stride<header>())),
       block_class_(home.pool_class(segment_bytes(), segment_align())) {
     const auto pinned = home_.pin();
+    fast_ = pinned.record().fast;
     segment* first = make_segment(pinned.record(), 0);
     // [init.head] relaxed: whoever shares the queue with other threads publishes it.
     head_.store(first, Env::relaxed);
@@ -30,9 +31,9 @@ segment_queue<Cells, Env>::segment_queue(domain_type& home, Cells cells)
     tail_.store(number(first), Env::relaxed);
 }
 
-template <class Cells, class Env>
+template <class Cells, class Env, consumers Consumers>
 template <class Drop>
-void segment_queue<Cells, Env>::destroy(Drop drop) noexcept {
+void segment_queue<Cells, Env, Consumers>::destroy(Drop drop) noexcept {
     // [dtor.head] relaxed: destruction is exclusive, whoever ordered it ordered all use before it; so for all of this.
     for (segment* at = head_.load(Env::relaxed); at != nullptr && at != closed_end();) {
         // [dtor.enq] relaxed: as [dtor.head].
@@ -59,8 +60,8 @@ void segment_queue<Cells, Env>::destroy(Drop drop) noexcept {
     head_.store(nullptr, Env::relaxed);
 }
 
-template <class Cells, class Env>
-auto segment_queue<Cells, Env>::make_segment(record_type& record, std::uint64_t base) -> segment* {
+template <class Cells, class Env, consumers Consumers>
+auto segment_queue<Cells, Env, Consumers>::make_segment(record_type& record, std::uint64_t base) -> segment* {
     const std::size_t bytes = segment_bytes();
     void* memory = record.allocate(block_class_, bytes, segment_align());
     // SAFETY: a fresh block, large enough for the header and `slots_` cells behind it, aligned for both.
@@ -72,8 +73,8 @@ auto segment_queue<Cells, Env>::make_segment(record_type& record, std::uint64_t 
     return made;
 }
 
-template <class Cells, class Env>
-void segment_queue<Cells, Env>::segment::end(hook* self, record_type& runner) noexcept {
+template <class Cells, class Env, consumers Consumers>
+void segment_queue<Cells, Env, Consumers>::segment::end(hook* self, record_type& runner) noexcept {
     // SAFETY: this reclaimer is only ever given to the hook inside a segment.
     auto* gone = static_cast<segment*>(self);
     const std::uint32_t block_class = gone->block_class;
@@ -92,9 +93,9 @@ void segment_queue<Cells, Env>::segment::end(hook* self, record_type& runner) no
 
 // ---- push --------------------------------------------------------------------------------------------------------------
 
-template <class Cells, class Env>
+template <class Cells, class Env, consumers Consumers>
 template <class Put, class Undo>
-void segment_queue<Cells, Env>::push(std::size_t count, std::size_t& pushed, Put put, Undo undo) {
+void segment_queue<Cells, Env, Consumers>::push(std::size_t count, std::size_t& pushed, Put put, Undo undo) {
     const auto pinned = home_.pin();
     record_type& record = pinned.record();
     pushed = 0;
@@ -143,10 +144,10 @@ void segment_queue<Cells, Env>::push(std::size_t count, std::size_t& pushed, Put
 }
 
 /// Publishes the cell; false when its consumer has given up, and the element is the producer's again.
-template <class Cells, class Env>
-bool segment_queue<Cells, Env>::publish(const record_type& record, cell& slot) noexcept {
+template <class Cells, class Env, consumers Consumers>
+bool segment_queue<Cells, Env, Consumers>::publish(const record_type& record, cell& slot) noexcept {
     if (record.fast) [[likely]] {
-        // [publish.full] barrier: pairs with [obtain.state], [abandon.state], [abandon.heavy]
+        // [publish.full] barrier: pairs with [obtain.state], [alone.state], [abandon.state], [abandon.heavy]
         //   A release store of the element, then the light side of a barrier.
         //   If our barrier is first, the consumer that gives up reads FULL and takes the element or loses the CAS.
         //   If the heavy barrier is first, [publish.claim] reads its ABANDONING or what came of it.
@@ -166,16 +167,16 @@ bool segment_queue<Cells, Env>::publish(const record_type& record, cell& slot) n
         return claim == taken;
     }
     std::uint32_t seen = empty;
-    // [publish.cas] release: pairs with [obtain.state], [abandon.exchange]
+    // [publish.cas] release: pairs with [obtain.state], [alone.state], [abandon.exchange]
     //   The element is visible to whoever reads FULL. Failure (relaxed): the consumer gave up, the element stays ours.
     return slot.state.compare_exchange_strong(seen, full, Env::release, Env::relaxed);
 }
 
 /// The segment is full: links the next one, with an element in its first cell (success), or finds that somebody else
 /// did (busy) or that the queue was closed here.
-template <class Cells, class Env>
+template <class Cells, class Env, consumers Consumers>
 template <class Put, class Undo>
-conqueue_status segment_queue<Cells, Env>::extend(record_type& record, segment* last, Put& put, Undo& undo) {
+conqueue_status segment_queue<Cells, Env, Consumers>::extend(record_type& record, segment* last, Put& put, Undo& undo) {
     conqueue_status result = conqueue_status::busy;
     // [extend.next] acquire: pairs with [push.link], [close.end]
     //   The segment was built before it was linked.
@@ -188,7 +189,7 @@ conqueue_status segment_queue<Cells, Env>::extend(record_type& record, segment* 
         slot.state.store(full, Env::relaxed);
         // [extend.enq] relaxed: as [extend.full].
         fresh->enq.store(1, Env::relaxed);
-        // [push.link] acq_rel: pairs with [extend.next], [pop.end], [obtain.state]
+        // [push.link] acq_rel: pairs with [extend.next], [pop.end], [alone.end], [obtain.state], [alone.state]
         //   Release: the segment and the element in it. Failure (acquire): somebody else's segment.  // LP
         if (last->next.compare_exchange_strong(next, fresh, Env::acq_rel, Env::acquire)) {
             next = fresh;
@@ -210,9 +211,11 @@ conqueue_status segment_queue<Cells, Env>::extend(record_type& record, segment* 
 
 // ---- pop ---------------------------------------------------------------------------------------------------------------
 
-template <class Cells, class Env>
+template <class Cells, class Env, consumers Consumers>
 template <class Take>
-std::size_t segment_queue<Cells, Env>::pop(std::size_t count, conqueue_status& why, Take take) {
+std::size_t segment_queue<Cells, Env, Consumers>::pop(std::size_t count, conqueue_status& why, Take take)
+    requires(Consumers == consumers::many)
+{
     if (count == 0) {
         return 0;
     }
@@ -257,7 +260,7 @@ std::size_t segment_queue<Cells, Env>::pop(std::size_t count, conqueue_status& w
         std::size_t got = 0;
         for (std::uint64_t mine = ticket; mine < end; ++mine) {
             cell& slot = cell_of(first, mine);
-            if (obtain(record, first, mine, slot)) {
+            if (obtain(record.fast, first, mine, slot)) {
                 take(slot);
                 ++got;
             }
@@ -268,10 +271,66 @@ std::size_t segment_queue<Cells, Env>::pop(std::size_t count, conqueue_status& w
     }
 }
 
+/// The same for the only consumer (Q6): neither a pin nor a read-modify-write. A batch ends at what is not there yet, and at
+/// the end of a segment.
+template <class Cells, class Env, consumers Consumers>
+template <class Take>
+std::size_t segment_queue<Cells, Env, Consumers>::pop(std::size_t count, conqueue_status& why, Take take)
+    requires(Consumers == consumers::one)
+{
+    std::size_t got = 0;
+    while (got < count) {
+        // [alone.head] relaxed: our own last write (Q6).
+        segment* first = head_.load(Env::relaxed);
+        // [alone.deq] relaxed: as [alone.head].
+        const std::uint64_t next = first->deq.load(Env::relaxed);
+        bool ours = false;
+        // [alone.state] acquire: pairs with [publish.full], [publish.cas], [push.link]
+        //   As [obtain.state].
+        if (next < slots_ && cell_of(first, next).state.load(Env::acquire) == full) [[likely]] {
+            ours = true;
+        } else if (got != 0) {
+            return got;
+        } else {
+            // [alone.empty] acquire: pairs with [close.mark]
+            //   As [pop.empty]; `next` is exact.  // LP of `empty`
+            const std::uint64_t word = first->enq.load(Env::acquire);
+            const std::uint64_t end = tickets(word);
+            if (next >= end && end < slots_) {
+                why = (word & closed_ticket) != 0 ? conqueue_status::closed : conqueue_status::empty;
+                return 0;
+            }
+            if (next >= slots_) {
+                // [alone.end] acquire: pairs with [push.link], [close.end]
+                //   As [pop.end].  // LP of `empty` at a segment's end
+                segment* following = first->next.load(Env::acquire);
+                if (following == nullptr || following == closed_end()) {
+                    const bool closed = following != nullptr || (word & closed_ticket) != 0;
+                    why = closed ? conqueue_status::closed : conqueue_status::empty;
+                    return 0;
+                }
+                const auto pinned = home_.pin();
+                leave_segment(pinned.record(), first, following);
+                continue;
+            }
+            ours = obtain(fast_, first, next, cell_of(first, next));
+        }
+        // [alone.pass] release: pairs with [received.deq]
+        //   Who reads the new `deq` reads an `enq` that is at least as new: we acquired the cell's FULL, or read `enq`.
+        //   // LP (or push's)
+        first->deq.store(next + 1, Env::release);
+        if (ours) {
+            take(cell_of(first, next));
+            ++got;
+        }
+    }
+    return got;
+}
+
 /// Waits shortly for the cell's producer; true when the element is ours, false when the cell was skipped.
-template <class Cells, class Env>
-bool segment_queue<Cells, Env>::obtain(const record_type& record, const segment* of, std::uint64_t ticket,
-                                       cell& slot) noexcept {
+template <class Cells, class Env, consumers Consumers>
+bool segment_queue<Cells, Env, Consumers>::obtain(bool fast, const segment* of, std::uint64_t ticket,
+                                                  cell& slot) noexcept {
     for (unsigned spins = 0;; ++spins) {
         // [obtain.state] acquire: pairs with [publish.full], [publish.cas], [push.link]
         //   The element was built before FULL was stored.
@@ -279,16 +338,16 @@ bool segment_queue<Cells, Env>::obtain(const record_type& record, const segment*
             return true;
         }
         if (spins == Env::spin_before_abandon) {
-            return abandon(record, of, ticket, slot);
+            return abandon(fast, of, ticket, slot);
         }
         Env::pause();
     }
 }
 
-template <class Cells, class Env>
-bool segment_queue<Cells, Env>::abandon(const record_type& record, const segment* of, std::uint64_t ticket,
-                                        cell& slot) noexcept {
-    if (!record.fast) {
+template <class Cells, class Env, consumers Consumers>
+bool segment_queue<Cells, Env, Consumers>::abandon(bool fast, const segment* of, std::uint64_t ticket,
+                                                   cell& slot) noexcept {
+    if (!fast) {
         // [abandon.exchange] acquire: pairs with [publish.cas]
         //   FULL: the element. EMPTY: the producer's CAS will fail.
         return slot.state.exchange(given_up, Env::acquire) == full;
@@ -322,8 +381,8 @@ bool segment_queue<Cells, Env>::abandon(const record_type& record, const segment
     }
 }
 
-template <class Cells, class Env>
-void segment_queue<Cells, Env>::leave_segment(record_type& record, segment* passed, segment* next) noexcept {
+template <class Cells, class Env, consumers Consumers>
+void segment_queue<Cells, Env, Consumers>::leave_segment(record_type& record, segment* passed, segment* next) noexcept {
     std::uintptr_t tail = number(passed);
     // [leave.tail] release: pairs with [push.tail], [close.tail], [sent.tail]
     //   Q4: tail_ leaves the segment first. Failure (relaxed): it has left already.
@@ -338,8 +397,8 @@ void segment_queue<Cells, Env>::leave_segment(record_type& record, segment* pass
 
 // ---- close and observers -----------------------------------------------------------------------------------------------
 
-template <class Cells, class Env>
-void segment_queue<Cells, Env>::close() noexcept {
+template <class Cells, class Env, consumers Consumers>
+void segment_queue<Cells, Env, Consumers>::close() noexcept {
     const auto pinned = home_.pin();
     // [close.tail] acquire: pairs with [push.advance], [leave.tail]
     //   As [push.tail].
@@ -348,7 +407,7 @@ void segment_queue<Cells, Env>::close() noexcept {
         // [close.enq] relaxed: only the expected value of [close.mark].
         std::uint64_t word = last->enq.load(Env::relaxed);
         while ((word & closed_ticket) == 0 && word < slots_) {
-            // [close.mark] release: pairs with [pop.empty], [push.refused], [abandon.enq]
+            // [close.mark] release: pairs with [pop.empty], [alone.empty], [push.refused], [abandon.enq]
             //   Who reads the closed bit also sees what happened before the close. Failure (relaxed): `word` is new.  // LP
             if (last->enq.compare_exchange_weak(word, word | word << closed_count | closed_ticket, Env::release,
                                                 Env::relaxed)) {
@@ -356,7 +415,7 @@ void segment_queue<Cells, Env>::close() noexcept {
             }
         }
         segment* next = nullptr;
-        // [close.end] acq_rel: pairs with [extend.next], [pop.end]
+        // [close.end] acq_rel: pairs with [extend.next], [pop.end], [alone.end]
         //   Release: as [close.mark]. Failure (acquire): somebody linked a segment, or closed here.  // LP
         if ((word & closed_ticket) != 0 ||
             last->next.compare_exchange_strong(next, closed_end(), Env::acq_rel, Env::acquire) ||
@@ -375,15 +434,15 @@ void segment_queue<Cells, Env>::close() noexcept {
     tail_.compare_exchange_strong(open, open | closed_tail, Env::release, Env::relaxed);
 }
 
-template <class Cells, class Env>
-bool segment_queue<Cells, Env>::is_closed() const noexcept {
+template <class Cells, class Env, consumers Consumers>
+bool segment_queue<Cells, Env, Consumers>::is_closed() const noexcept {
     // [closed.hint] acquire: pairs with [close.hint], [push.closed]
     //   What happened before the close is seen by who knows of it.
     return (tail_.load(Env::acquire) & closed_tail) != 0;
 }
 
-template <class Cells, class Env>
-std::uint64_t segment_queue<Cells, Env>::was_sent() const {
+template <class Cells, class Env, consumers Consumers>
+std::uint64_t segment_queue<Cells, Env, Consumers>::was_sent() const {
     const auto pinned = home_.pin();
     // [sent.tail] acquire: pairs with [push.advance], [leave.tail], [close.tail_on]
     //   As [push.tail].
@@ -392,13 +451,13 @@ std::uint64_t segment_queue<Cells, Env>::was_sent() const {
     return last->base + tickets(last->enq.load(Env::relaxed));
 }
 
-template <class Cells, class Env>
-std::uint64_t segment_queue<Cells, Env>::was_received() const {
+template <class Cells, class Env, consumers Consumers>
+std::uint64_t segment_queue<Cells, Env, Consumers>::was_received() const {
     const auto pinned = home_.pin();
     // [received.head] acquire: pairs with [leave.head]
     //   As [pop.head].
     const segment* first = head_.load(Env::acquire);
-    // [received.deq] acquire: pairs with [pop.ticket]
+    // [received.deq] acquire: pairs with [pop.ticket], [alone.pass]
     //   As [pop.deq], for was_empty().
     return first->base + tickets(first->deq.load(Env::acquire));
 }
