@@ -153,9 +153,9 @@ class notifier {
 
     /// Takes up to `capacity` handles, the first announced first. False: another thread is here.
     bool take(std::uint64_t* handles, std::size_t capacity, std::size_t& taken, bool& more) noexcept {
-        // [take.lock] acquire: pairs with [take.unlock]
-        //   `rest_` as the last taker left it.
-        if (taking_.exchange(1, Env::acquire) != 0) {
+        // [take.lock] acq_rel: pairs with [take.unlock]
+        //   `rest_` as the last taker left it. Release: the one who holds it sees, as it leaves, what we were signalled for.
+        if (taking_.exchange(1, Env::acq_rel) != 0) {
             return false;
         }
         taken = 0;
@@ -174,9 +174,13 @@ class notifier {
         }
         // [take.more] relaxed: a hint; whoever lists later signals later.
         more = rest_.get() != nullptr || ready_.load(Env::relaxed) != nullptr;
-        // [take.unlock] release: pairs with [take.lock]
-        //   `rest_`.
-        taking_.store(0, Env::release);
+        // [take.unlock] acq_rel: pairs with [take.lock]
+        //   Release: `rest_`. Acquire: the announcements for which those came that were turned away meanwhile.
+        taking_.exchange(0, Env::acq_rel);
+        // [take.again] relaxed: [take.unlock] acquired what must be seen here.
+        if (ready_.load(Env::relaxed) != nullptr) {
+            event_.signal(); // somebody who was turned away may have read the signal
+        }
         return true;
     }
 

@@ -18,10 +18,12 @@
 #include "epoque/domain.hpp"
 #include "epoque/object_table.hpp"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <ctime>
+#include <memory>
 
 #include <sys/random.h>
 
@@ -211,8 +213,21 @@ class library {
     /// Throws: bad_alloc, system_error (as domain's constructor), on the first call.
     static library& instance() {
         // Never destroyed: threads of another runtime may call until the process ends.
-        static auto* const leaked = new library; // NOLINT(cppcoreguidelines-owning-memory)
-        return *leaked;
+        // Not made under a lock: a fork while another thread makes it would keep the child waiting.
+        constinit static std::atomic<library*> only{nullptr};
+        // [library.look] acquire: pairs with [library.make]
+        //   It was built before it was published.
+        library* found = only.load(std::memory_order_acquire);
+        if (found == nullptr) [[unlikely]] {
+            std::unique_ptr<library> fresh(new library);
+            // [library.make] acq_rel: pairs with [library.look]
+            //   As [library.look]. Failure (acquire): another thread's.
+            if (only.compare_exchange_strong(found, fresh.get(), std::memory_order_acq_rel,
+                                             std::memory_order_acquire)) {
+                found = fresh.release();
+            }
+        }
+        return *found;
     }
 
     domain& home() noexcept { return home_; }

@@ -59,10 +59,10 @@ struct env : scheduled_env {
 
 static_assert(environment<env>);
 
-enum class work { retire, barrier, end_with_garbage, queue, stack, collect };
+enum class work { retire, barrier, end_with_garbage, queue, stack, collect, trim };
 
 std::string name_of(work what) {
-    constexpr const char* names[] = {"retire", "barrier", "end_with_garbage", "queue", "stack", "collect"};
+    constexpr const char* names[] = {"retire", "barrier", "end_with_garbage", "queue", "stack", "collect", "trim"};
     return names[static_cast<std::size_t>(what)];
 }
 
@@ -125,6 +125,15 @@ class scenario {
             for (std::uint64_t i = 0; i < 7; ++i) {
                 table_->replace(1, i);
             }
+            break;
+        case work::trim:
+            for (std::uint64_t i = 0; i < 4; ++i) { // so that there are nodes in the magazine
+                pile_->push(i);
+            }
+            while (pile_->try_pop()) {
+            }
+            domain_->barrier();
+            domain_->trim();
         }
     }
 
@@ -234,7 +243,7 @@ TEST_P(fork_points, the_child_goes_on_wherever_another_thread_was) {
 
 INSTANTIATE_TEST_SUITE_P(all, fork_points,
                          testing::Combine(testing::Values(work::retire, work::barrier, work::end_with_garbage,
-                                                          work::queue, work::stack, work::collect),
+                                                          work::queue, work::stack, work::collect, work::trim),
                                           testing::Bool()),
                          [](const auto& each) {
                              return name_of(std::get<0>(each.param)) + (std::get<1>(each.param) ? "" : "_fallback");

@@ -862,6 +862,22 @@ detached pop_and_end(std::unique_ptr<channel<move_only>>& from, std::uint64_t& g
     got = number_of(*element);
 }
 
+detached pop_and_wait(channel<int>& from, std::future<void>& other) {
+    static_cast<void>(co_await from.async_pop());
+    other.get();
+}
+
+// D4.
+TEST(channel, a_coroutine_that_is_resumed_may_wait_for_a_thread_that_is_told_with_it) {
+    channel<int> on;
+    std::future<void> ended;
+    pop_and_wait(on, ended);
+    actor thread;
+    ended = thread.start([&] { EXPECT_EQ(on.pop(), std::nullopt); });
+    until_waiting(on, 2);
+    on.close(); // answers both at once, the coroutine first; that one waits for the thread inside
+}
+
 // D4.
 TEST(channel, a_coroutine_that_is_resumed_may_end_the_channel) {
     auto on = std::make_unique<channel<move_only>>();
@@ -1047,6 +1063,22 @@ TEST_F(channel_death, a_coroutine_is_destroyed_while_it_waits) {
             const held waiting = pop_held(on);
         },
         "a coroutine that waits in a channel was destroyed");
+}
+
+detached pop_twice(channel<int>& from) {
+    auto once = from.async_pop();
+    static_cast<void>(co_await once);
+    static_cast<void>(co_await once);
+}
+
+TEST_F(channel_death, a_coroutine_awaits_the_same_operation_twice) {
+    EXPECT_DEATH(
+        {
+            channel<int> on;
+            pop_twice(on);
+            on.push(1);
+        },
+        "awaited twice");
 }
 
 TEST_F(channel_death, the_channel_is_destroyed_while_a_coroutine_waits) {

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <fstream>
+#include <functional>
 #include <future>
 #include <memory>
 #include <memory_resource>
@@ -23,6 +24,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <unistd.h>
@@ -37,7 +39,7 @@ class counting_resource : public std::pmr::memory_resource {
     std::uint64_t blocks() const { return blocks_; }
     std::uint64_t allocations() const { return allocations_; }
 
-  private:
+  protected:
     void* do_allocate(std::size_t bytes, std::size_t align) override {
         if (out_of_memory::strikes()) {
             throw std::bad_alloc();
@@ -538,6 +540,45 @@ TEST(memory, trim_by_a_thread_that_never_used_the_domain_makes_no_record) {
     home.trim();
     EXPECT_LE(memory.bytes(), before);
     EXPECT_EQ(home.stats().threads, 1U);
+}
+
+/// Uses a stack of its domain while it takes memory back.
+class busy_resource : public counting_resource {
+  public:
+    std::function<void()> use;
+
+  private:
+    void do_deallocate(void* block, std::size_t bytes, std::size_t align) override {
+        if (auto now = std::exchange(use, nullptr)) {
+            now();
+        }
+        counting_resource::do_deallocate(block, bytes, align);
+    }
+};
+
+TEST(memory, a_resource_may_use_the_pool_while_it_is_trimmed) {
+    busy_resource memory;
+    {
+        domain home({.memory = &memory});
+        stack<std::uint64_t> pile(home);
+        for (std::uint64_t i = 0; i < 2'000; ++i) {
+            pile.push(i);
+        }
+        while (pile.try_pop()) {
+        }
+        home.barrier();
+        memory.use = [&pile] {
+            for (std::uint64_t i = 0; i < 10; ++i) {
+                pile.push(i);
+            }
+        };
+        home.trim();
+        for (std::uint64_t i = 10; i-- != 0;) {
+            ASSERT_EQ(pile.try_pop().value(), i);
+        }
+        EXPECT_EQ(memory.use, nullptr);
+    }
+    EXPECT_EQ(memory.blocks(), 0U) << "a block was lost, or given back twice";
 }
 
 TEST(memory, trim_runs_beside_everything_else) {

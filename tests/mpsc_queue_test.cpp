@@ -63,9 +63,11 @@ TEST(mpsc_queue, a_batch_ends_with_its_segment_and_the_next_one_goes_on) {
     for (std::uint64_t i = 0; i < 10; ++i) {
         line.push(i);
     }
-    std::vector<std::uint64_t> got;
-    EXPECT_EQ(line.try_pop_n(std::back_inserter(got), 100), small_env::segment_slots);
-    while (line.try_pop_n(std::back_inserter(got), 100) != 0) {
+    std::vector<std::uint64_t> got(10);
+    std::size_t count = line.try_pop_n(got.data(), 10);
+    EXPECT_EQ(count, small_env::segment_slots);
+    for (std::size_t more = count; more != 0; count += more) {
+        more = line.try_pop_n(got.data() + count, 10);
     }
     EXPECT_EQ(got, (std::vector<std::uint64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
 }
@@ -80,7 +82,7 @@ TEST(mpsc_queue, close_at_the_end_of_a_segment_is_closed_and_not_empty) {
         line.close();
         EXPECT_FALSE(line.push(99));
         for (std::uint64_t i = 0; i < elements; ++i) {
-            EXPECT_EQ(line.try_pop(), i);
+            EXPECT_EQ(line.try_pop().value(), i);
         }
         EXPECT_EQ(line.try_pop().error(), conqueue_status::closed);
     }
@@ -91,7 +93,7 @@ TEST(mpsc_queue, drained_segments_are_reclaimed) {
     mpsc_queue<std::uint64_t, small_env> line(home);
     for (std::uint64_t i = 0; i < many(20'000); ++i) {
         line.push(i);
-        ASSERT_EQ(line.try_pop(), i);
+        ASSERT_EQ(line.try_pop().value(), i);
     }
     home.barrier();
     EXPECT_GT(home.stats().freed_objects, many(20'000) / small_env::segment_slots - 10);
@@ -107,7 +109,7 @@ TEST(mpsc_queue, the_consumer_holds_no_guard_between_segments) {
     actor consumer;
     consumer([&] {
         for (std::uint64_t i = 0; i < 500; ++i) {
-            ASSERT_EQ(line.try_pop(), i);
+            ASSERT_EQ(line.try_pop().value(), i);
         }
         EXPECT_EQ(line.try_pop().error(), conqueue_status::empty);
     });

@@ -77,7 +77,7 @@ class bounded_queue {
         conqueue_status why = conqueue_status::success;
         core_.push(
             1, why, [&value](cell& slot) noexcept { slot.element.construct(std::move(value)); },
-            [&value](cell& slot) noexcept { core::give_back(value, slot); });
+            [&value](cell& slot) noexcept { core::give_back(value, slot.element.take()); });
         return why;
     }
     conqueue_status try_push(const T& value)

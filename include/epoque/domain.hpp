@@ -53,7 +53,7 @@ class address_filter;
 } // namespace core
 
 /// A domain's figures at about the time of the call. Counts are since the domain was made, sizes in bytes. While threads run,
-/// `pending_*` and the peak may miss some garbage, and never report more than there was at one moment.
+/// `pending_*` and the peak err, rather to too little garbage; what one pass frees counts as pending until its end.
 struct domain_stats {
     std::uint64_t epoch = 0;           ///< the current one; starts at 1
     std::uint64_t threads = 0;         ///< records in use

@@ -266,8 +266,8 @@ find_status object_table<Object, Env>::look_up(std::uint64_t handle, std::uint8_
     if (at == nullptr || (parts.generation & 1) == 0) {
         return find_status::stale;
     }
-    // [find.word] acquire: pairs with [create.live]
-    //   The object was built before its generation was stored.  // LP
+    // [find.word] acquire: pairs with [create.live], [destroy.dead]
+    //   The object was built before its generation was stored; `stale` comes after the destruction.  // LP
     word = at->word.load(Env::acquire);
     if (word != word_of(parts.generation, parts.kind)) {
         return find_status::stale;
@@ -290,9 +290,10 @@ find_status object_table<Object, Env>::destroy(typename basic_domain<Env>::guard
         return status;
     }
     const auto generation = static_cast<std::uint32_t>(word >> 8) + 1;
-    // [destroy.dead] relaxed: one destroyer wins, and nothing is published with a dead word; the light barrier in
-    //   retire_hook orders it before the grace period begins.  // LP
-    if (!at->word.compare_exchange_strong(word, word_of(generation, 0), Env::relaxed, Env::relaxed)) {
+    // [destroy.dead] acq_rel: pairs with [find.word]
+    //   Who is told `stale` sees what happened before the destruction; also who came second here (failure: acquire). The
+    //   light barrier in retire_hook orders it before the grace period begins.  // LP
+    if (!at->word.compare_exchange_strong(word, word_of(generation, 0), Env::acq_rel, Env::acquire)) {
         return find_status::stale;
     }
     // [destroy.count] relaxed: a statistic.

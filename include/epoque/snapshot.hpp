@@ -23,6 +23,7 @@
 #pragma once
 
 #include "epoque/base/config.hpp"
+#include "epoque/core/cells.hpp"
 #include "epoque/domain.hpp"
 
 #include <algorithm>
@@ -125,7 +126,7 @@ class snapshot {
     /// Progress:        wait-free.
     /// Linearizes at:   [load.current].
     /// Synchronization: with the writer of this version.
-    /// Complexity:      O(1), no read-modify-write.
+    /// Complexity:      O(1), with membarrier no read-modify-write.
     /// Throws:          bad_alloc, on a thread's first use of the domain only.
     /// Pins:            until the view ends; may then run up to 8 deferred destructors.
     /// See:             docs/memory-model.md#snapshot
@@ -150,8 +151,7 @@ class snapshot {
     /// Linearizes at:   [replace.swap].
     /// Synchronization: with every read of this version.
     /// Complexity:      O(1), one read-modify-write; repeated when another writer came first.
-    /// Throws:          bad_alloc, or what T's constructor throws. The snapshot is then unchanged; `value` as well, unless T's
-    ///                  own move constructor threw.
+    /// Throws:          bad_alloc, or what T's constructor throws. The snapshot is then unchanged.
     /// Pins:            for the duration of the call; may run up to 8 deferred destructors.
     std::uint64_t store(T value)
         requires std::is_move_constructible_v<T>
@@ -170,7 +170,8 @@ class snapshot {
     /// Progress:        lock-free.
     /// Linearizes at:   [replace.swap].
     /// Throws:          bad_alloc, or what T's copy constructor or `change` throws; the snapshot is then unchanged.
-    /// Synchronization, Complexity, Pins: as store.
+    /// Pins:            as store, anew for each try.
+    /// Synchronization, Complexity: as store.
     template <class Change>
         requires(std::is_copy_constructible_v<T> && std::is_invocable_v<Change&, T&>)
     std::uint64_t update(Change change);
@@ -178,7 +179,7 @@ class snapshot {
     /// Replaces the current version by `value` if it is number `expected` (as a view says).
     ///
     /// Returns:         whether it did; if not, `value` is unchanged.
-    /// Progress:        wait-free, but for the allocation.
+    /// Progress:        lock-free; it does not try again.
     /// Linearizes at:   [replace.swap]; at [compare.current] when it finds another version there.
     /// Throws:          bad_alloc; snapshot and `value` are then unchanged.
     /// Synchronization, Complexity, Pins: as store.
@@ -300,11 +301,11 @@ template <class T, class Env>
 template <class Change>
     requires(std::is_copy_constructible_v<T> && std::is_invocable_v<Change&, T&>)
 std::uint64_t snapshot<T, Env>::update(Change change) {
-    const auto pinned = home_.pin();
-    // [update.current] acquire: pairs with [replace.swap]
-    //   The node, whose value and version we read.
-    node* old = current_.load(Env::acquire);
     for (;;) {
+        const auto pinned = home_.pin(); // anew for each try: a writer that starves must not hold an epoch meanwhile
+        // [update.current] acquire: pairs with [replace.swap]
+        //   The node, whose value and version we read.
+        node* old = current_.load(Env::acquire);
         const std::uint64_t number = old->version.get() + 1;
         draft next(pinned.record(), block_class_, std::as_const(old->value));
         change(next->value);
@@ -329,9 +330,7 @@ bool snapshot<T, Env>::compare_and_store(std::uint64_t expected, T&& value)
     if (replace(pinned.record(), old, next)) {
         return true;
     }
-    // SAFETY: `value` was moved from above; nothing else refers to it during the call.
-    std::destroy_at(std::addressof(value));
-    std::construct_at(std::addressof(value), std::move(next->value));
+    core::give_back(value, std::move(next->value));
     return false;
 }
 

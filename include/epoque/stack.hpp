@@ -78,11 +78,7 @@ class stack {
     conqueue_status try_push(T&& value) {
         return core_.push(
             1, [&value](cell& node) noexcept { node.element.construct(std::move(value)); },
-            [&value](cell& node) noexcept {
-                // SAFETY: `value` was moved from by the put that this undoes; nothing else refers to it meanwhile.
-                std::destroy_at(std::addressof(value));
-                std::construct_at(std::addressof(value), node.element.take());
-            });
+            [&value](cell& node) noexcept { core::give_back(value, node.element.take()); });
     }
     conqueue_status try_push(const T& value)
         requires std::is_copy_constructible_v<T>

@@ -14,6 +14,7 @@
 #include <iterator>
 #include <memory>
 #include <type_traits>
+#include <utility>
 
 namespace epoque::core {
 
@@ -75,12 +76,17 @@ concept gives_back = std::is_constructible_v<T, std::iter_reference_t<Iterator>>
                      (!std::is_rvalue_reference_v<std::iter_reference_t<Iterator>> ||
                       std::is_same_v<std::iter_reference_t<Iterator>, T&&>);
 
-/// Moves the element of `slot` back to where it came from.
-template <class T, class Cell>
-void give_back(T& value, Cell& slot) noexcept {
-    // SAFETY: `value` was moved from by the construction that this undoes; nothing else refers to it during the call.
-    std::destroy_at(std::addressof(value));
-    std::construct_at(std::addressof(value), slot.element.take());
+/// Gives `value` the element back that was moved from it.
+template <class T>
+void give_back(T& value, T&& element) noexcept {
+    if constexpr (std::is_nothrow_move_assignable_v<T>) {
+        value = std::move(element);
+    } else {
+        // SAFETY: `value` was moved from by the construction that this undoes; nothing else refers to it during the call.
+        // (It must not be a base of another object: the containers' documentation asks for that.)
+        std::destroy_at(std::addressof(value));
+        std::construct_at(std::addressof(value), std::move(element));
+    }
 }
 
 } // namespace epoque::core

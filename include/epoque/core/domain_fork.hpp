@@ -36,7 +36,10 @@ void basic_domain<Env>::continue_in_child(record_type* mine) noexcept {
         }
         mend(record->expired);
         mend(record->due);
-        mend(record->limbo);
+        const typename list::size limbo = record->limbo.mend();
+        found.objects += limbo.objects;
+        found.bytes += limbo.bytes;
+        record->limbo_size.add(limbo.bytes - record->limbo_size.get());
         pool_.mend(record->magazine);
         // [fork.takeover] relaxed: as [fork.contenders]. A barrier() that asked, or had the lists, is gone.
         record->takeover.store(core::none, Env::relaxed);

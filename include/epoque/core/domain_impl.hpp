@@ -446,7 +446,8 @@ bool basic_domain<Env>::advance_from(record_type& mine, std::uint64_t epoch) noe
     if (!meet_all()) {
         return false;
     }
-    std::uint64_t pending = 0;
+    // [peak.lost] relaxed: a statistic.
+    std::uint64_t pending = 0 - lost_bytes_.load(Env::relaxed);
     // [scan.records] barrier: pairs with [acquire.link]
     //   If our read comes first, the new thread synchronizes with us before it pins.
     //   If the link comes first, we see the record.
@@ -731,8 +732,8 @@ domain_stats basic_domain<Env>::stats() const noexcept {
     domain_stats sum;
     // [stats.epoch] relaxed: a statistic; so for all of this function.
     sum.epoch = epoch_.load(Env::relaxed);
-    // What was retired is read first, of all threads, and what was freed last: whoever is preempted in between reports less
-    // garbage than there was, never more.
+    // What was retired is read first, of all threads, and what was freed last: whoever is preempted in between reports too
+    // little garbage rather than too much.
     // [stats.retired] acquire: pairs with [acquire.link]
     //   As [acquire.list].
     for (const record_type* record = records_.load(Env::acquire); record != nullptr; record = record->next) {

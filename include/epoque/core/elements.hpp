@@ -52,12 +52,18 @@ std::size_t pop_many(Core& core, Output out, std::size_t count) {
     }
 }
 
-/// Whether the elements of such a range can be built in their cells one after another, and taken back: a T is built from
-/// *iterator without a chance to throw, and an rvalue is a T.
+template <class Iterator>
+inline constexpr bool never_throws =
+    std::is_nothrow_copy_assignable_v<Iterator> && noexcept(*std::declval<Iterator&>(), std::declval<Iterator&>()++);
+
+/// Whether the elements of such a range can be built in their cells one after another, and taken back: neither the iterator
+/// nor the construction of a T from it can throw, and an rvalue is a T. (Of a range of rvalues the iterator is believed:
+/// std::move_iterator does not say so, and an element that was moved from can only be given back.)
 template <class Iterator, class T>
-inline constexpr bool goes_in_bulk = std::is_nothrow_constructible_v<T, std::iter_reference_t<Iterator>> &&
-                                     (std::is_same_v<std::iter_reference_t<Iterator>, T&&> ||
-                                      std::is_lvalue_reference_v<std::iter_reference_t<Iterator>>);
+inline constexpr bool goes_in_bulk =
+    std::is_nothrow_constructible_v<T, std::iter_reference_t<Iterator>> &&
+    (std::is_same_v<std::iter_reference_t<Iterator>, T&&> ||
+     (std::is_lvalue_reference_v<std::iter_reference_t<Iterator>> && never_throws<Iterator>));
 
 /// A range on its way into a core's bulk push.
 template <class T, class Iterator>
@@ -86,7 +92,7 @@ class range_feed {
             slot.element.destroy();
         } else {
             T&& origin = *from;
-            give_back(origin, slot);
+            give_back(origin, slot.element.take());
         }
     }
     /// The first one that is not in.

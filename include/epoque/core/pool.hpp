@@ -35,6 +35,7 @@
 #include <cstdint>
 #include <memory_resource>
 #include <new>
+#include <utility>
 
 namespace epoque::core {
 
@@ -161,12 +162,14 @@ class pool {
         }
     }
 
-    /// Empties a magazine into the allocator.
+    /// Empties a magazine into the allocator. It forgets the blocks first: the allocator writes over their links, and a fork's
+    /// child, or a memory resource that uses this pool, must not find them here meanwhile.
     void drain(magazine& mine) noexcept {
         for (std::uint32_t index = 0; index < classes; ++index) {
-            give_back(index, mine.first_[index]);
-            mine.first_[index] = nullptr;
+            block* const chain = std::exchange(mine.first_[index], nullptr);
             mine.count_[index] = 0;
+            Env::fork_point();
+            give_back(index, chain);
         }
     }
 

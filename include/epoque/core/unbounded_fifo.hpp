@@ -62,7 +62,7 @@ class unbounded_fifo {
         std::size_t pushed = 0;
         core_.push(
             1, pushed, [&value](cell& slot) noexcept { slot.element.construct(std::move(value)); },
-            [&value](cell& slot) noexcept { give_back(value, slot); });
+            [&value](cell& slot) noexcept { give_back(value, slot.element.take()); });
         return pushed == 1 ? conqueue_status::success : conqueue_status::closed;
     }
     conqueue_status try_push(const T& value)

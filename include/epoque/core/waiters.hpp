@@ -25,7 +25,8 @@
 ///   D3  A waiter is answered once: when it is taken off its list. It lives until deliver() has told it, and nothing here
 ///       touches it afterwards.
 ///   D4  The dispatcher delivers after it has given up its part, and touches nothing of *this from then on: a coroutine
-///       that is resumed inside deliver() may do everything, and even end the channel.
+///       that is resumed inside deliver() may do everything, and even end the channel. Those whose deliver() runs their code
+///       come last, so that they may wait for the others of their pass (but not for each other).
 ///
 /// Progress: no operation waits for the dispatcher. A dispatcher that is preempted delays those who wait; what they wait for
 /// stays with everybody else. Fairness: waiters of one side are served in the order of their arrival; an operation that
@@ -55,7 +56,8 @@ class waiter {
     waiter& operator=(const waiter&) = delete;
 
   protected:
-    explicit waiter(awaited what) noexcept : what_(what) {}
+    /// `runs_code`: deliver() may run code of whoever waits.
+    explicit waiter(awaited what, bool runs_code = false) noexcept : what_(what), runs_code_(runs_code) {}
     ~waiter() = default;
 
   private:
@@ -67,6 +69,7 @@ class waiter {
     virtual void deliver() noexcept = 0; ///< tells whoever waits; the last access (D3)
 
     const awaited what_;
+    const bool runs_code_;
     typename Env::template atomic<std::uint32_t> cancelled_{0};
     typename Env::template var<waiter*> next_{nullptr}; // the lister's until it is listed, then the dispatcher's
 };
@@ -138,6 +141,24 @@ class waiters {
         typename Env::template var<waiter_type*> last_{nullptr}; // where first_ is not null
     };
 
+    /// Who has been answered, and is still to be told.
+    class answers {
+      public:
+        void append(waiter_type& each) noexcept { (each.runs_code_ ? last_ : first_).append(each); }
+        /// D4.
+        void deliver() noexcept {
+            for (list* part : {&first_, &last_}) {
+                while (part->first() != nullptr) {
+                    part->take_first().deliver();
+                }
+            }
+        }
+
+      private:
+        list first_;
+        list last_;
+    };
+
     void request(std::uint64_t what) noexcept {
         // [request.add] acq_rel: pairs with [request.done]
         //   D1. If we are the first, we synchronize with the last dispatcher and see the lists as it left them; if not,
@@ -148,8 +169,8 @@ class waiters {
     }
     EPOQUE_NOINLINE void dispatch(std::uint64_t seen) noexcept;
     bool take_in() noexcept;
-    void serve(list& answered) noexcept;
-    void drop_cancelled(list& answered) noexcept;
+    void serve(answers& answered) noexcept;
+    void drop_cancelled(answers& answered) noexcept;
 
     alignas(interference_size) const bool fast_ = Env::asymmetric();
     interest<Env> interest_[2]; // read by every operation; by index(awaited)
@@ -176,7 +197,7 @@ bool waiters<Env>::enter(waiter_type& self) noexcept {
 
 template <class Env>
 void waiters<Env>::dispatch(std::uint64_t seen) noexcept {
-    list answered;
+    answers answered;
     for (;;) {
         const bool cancelled = take_in();
         serve(answered);
@@ -191,9 +212,7 @@ void waiters<Env>::dispatch(std::uint64_t seen) noexcept {
         }
         seen = before - seen;
     }
-    while (answered.first() != nullptr) {
-        answered.take_first().deliver(); // D4
-    }
+    answered.deliver();
 }
 
 /// Lists those who have arrived, the first one first. True: one of them has been cancelled.
@@ -223,7 +242,7 @@ bool waiters<Env>::take_in() noexcept {
 /// An element that is taken makes room, and an element that is put may be what another one waits for: by turns, until
 /// neither side has its way.
 template <class Env>
-void waiters<Env>::serve(list& answered) noexcept {
+void waiters<Env>::serve(answers& answered) noexcept {
     for (bool moved = true; moved;) {
         moved = false;
         for (std::size_t side = 0; side < 2; ++side) {
@@ -238,7 +257,7 @@ void waiters<Env>::serve(list& answered) noexcept {
 }
 
 template <class Env>
-void waiters<Env>::drop_cancelled(list& answered) noexcept {
+void waiters<Env>::drop_cancelled(answers& answered) noexcept {
     for (std::size_t side = 0; side < 2; ++side) {
         waiter_type* each = waiting_[side].first();
         waiting_[side].clear();

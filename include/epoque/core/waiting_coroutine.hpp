@@ -29,7 +29,7 @@ template <class Env, class Resume>
 class waiting_coroutine : public waiter<Env> {
   protected:
     waiting_coroutine(awaited what, Resume resume, std::stop_token stop) noexcept
-        : waiter<Env>(what), resume_(std::move(resume)), stop_(std::move(stop)) {}
+        : waiter<Env>(what, true), resume_(std::move(resume)), stop_(std::move(stop)) {}
     ~waiting_coroutine() {
         // [end.phase] relaxed: in a correct program nobody changes it any more.
         if (phase_.load(Env::relaxed) == listed) {
@@ -46,6 +46,10 @@ class waiting_coroutine : public waiter<Env> {
     /// What await_suspend does. False: it has been answered, and goes on at once. Not inlined: a compiler might keep
     /// locals in the frame, which may be gone before this returns.
     EPOQUE_NOINLINE bool suspend(waiters<Env>& among, std::coroutine_handle<> self) {
+        // [suspend.once] relaxed: nobody else knows of this wait yet.
+        if (phase_.load(Env::relaxed) != 0) {
+            misuse("what async_pop or async_push returned was awaited twice. Call it again for each co_await.");
+        }
         self_ = self;
         // Before it is listed: afterwards it may be resumed at any moment, and its end would race with this.
         on_stop_.emplace(stop_, cancel{&among, this});
