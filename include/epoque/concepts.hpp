@@ -17,7 +17,8 @@
 namespace epoque {
 
 /// An element can be moved into a slot and out again without a chance to fail: between taking a ticket and publishing
-/// the slot there is no way back. Copyable is not asked for, nor a default constructor, nor assignment.
+/// the slot there is no way back. Copyable is not asked for, nor a default constructor, nor assignment. (Without one that can't
+/// throw, a refused element is built anew where it came from: that must not be a base of another object.)
 template <class T>
 concept element = std::is_object_v<T> && !std::is_const_v<T> && !std::is_array_v<T> &&
                   std::is_nothrow_move_constructible_v<T> && std::is_nothrow_destructible_v<T>;

@@ -78,12 +78,12 @@ concept gives_back = std::is_constructible_v<T, std::iter_reference_t<Iterator>>
 
 /// Gives `value` the element back that was moved from it.
 template <class T>
-void give_back(T& value, T&& element) noexcept {
+void give_back(T& value, std::type_identity_t<T>&& element) noexcept {
     if constexpr (std::is_nothrow_move_assignable_v<T>) {
         value = std::move(element);
     } else {
         // SAFETY: `value` was moved from by the construction that this undoes; nothing else refers to it during the call.
-        // (It must not be a base of another object: the containers' documentation asks for that.)
+        // (`element` says that it must not be a base of another object.)
         std::destroy_at(std::addressof(value));
         std::construct_at(std::addressof(value), std::move(element));
     }

@@ -32,7 +32,8 @@ expected<T, conqueue_status> pop_one(Core& core) {
 /// can't throw; otherwise one by one, so that an exception loses one element only.
 template <class T, class Core, class Output>
 std::size_t pop_many(Core& core, Output out, std::size_t count) {
-    if constexpr (noexcept(*out = std::declval<T>(), ++out)) {
+    constexpr bool no_throw = noexcept(*out = std::declval<T>(), ++out);
+    if constexpr (no_throw) {
         conqueue_status why = conqueue_status::empty;
         return count == 0 ? 0 : core.pop(count, why, [&out](auto& slot) noexcept {
             *out = slot.element.take();
