@@ -119,7 +119,7 @@ class bounded_queue {
 
     /// Takes up to `count` elements into `out`, in order; other consumers may take some in between.
     ///
-    /// Returns:         how many; 0 when the queue was empty (or closed and drained: ask is_closed, or try_pop).
+    /// Returns:         how many; 0 when the queue was empty (or closed and drained: ask is_closed before, or try_pop after).
     /// Linearizes at:   each element as in try_pop.
     /// Complexity:      O(n), one read-modify-write for each.
     /// Throws:          as try_pop, and what assigning through `out` throws: one element is lost then.

@@ -114,7 +114,7 @@ class spsc_queue {
 
     /// Takes up to `count` elements into `out`, in order; the consumer only.
     ///
-    /// Returns:         how many; 0 when the queue was empty (or closed and drained: ask is_closed, or try_pop).
+    /// Returns:         how many; 0 when the queue was empty (or closed and drained: ask is_closed before, or try_pop after).
     /// Linearizes at:   [pop.head], all at one moment, where assigning through `out` can't throw; otherwise each as in
     ///                  try_pop, so that an exception loses one element only.
     /// Complexity:      O(n); one store for all, or one each.

@@ -165,8 +165,8 @@ class segment_queue {
 
     segment* make_segment(record_type& record, std::uint64_t base);
     bool publish(const record_type& record, cell& slot) noexcept;
-    bool obtain(bool fast, const segment* of, std::uint64_t ticket, cell& slot) noexcept;
-    EPOQUE_COLD bool abandon(bool fast, const segment* of, std::uint64_t ticket, cell& slot) noexcept;
+    bool obtain(const segment* of, std::uint64_t ticket, cell& slot) noexcept;
+    EPOQUE_COLD bool abandon(const segment* of, std::uint64_t ticket, cell& slot) noexcept;
     template <class Put, class Undo>
     EPOQUE_COLD conqueue_status extend(record_type& record, segment* last, Put& put, Undo& undo);
     void leave_segment(record_type& record, segment* passed, segment* next) noexcept;

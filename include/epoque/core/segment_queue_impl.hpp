@@ -260,7 +260,7 @@ std::size_t segment_queue<Cells, Env, Consumers>::pop(std::size_t count, conqueu
         std::size_t got = 0;
         for (std::uint64_t mine = ticket; mine < end; ++mine) {
             cell& slot = cell_of(first, mine);
-            if (obtain(record.fast, first, mine, slot)) {
+            if (obtain(first, mine, slot)) {
                 take(slot);
                 ++got;
             }
@@ -313,7 +313,7 @@ std::size_t segment_queue<Cells, Env, Consumers>::pop(std::size_t count, conqueu
                 leave_segment(pinned.record(), first, following);
                 continue;
             }
-            ours = obtain(fast_, first, next, cell_of(first, next));
+            ours = obtain(first, next, cell_of(first, next));
         }
         // [alone.pass] release: pairs with [received.deq]
         //   Who reads the new `deq` reads an `enq` that is at least as new: we acquired the cell's FULL, or read `enq`.
@@ -329,8 +329,7 @@ std::size_t segment_queue<Cells, Env, Consumers>::pop(std::size_t count, conqueu
 
 /// Waits shortly for the cell's producer; true when the element is ours, false when the cell was skipped.
 template <class Cells, class Env, consumers Consumers>
-bool segment_queue<Cells, Env, Consumers>::obtain(bool fast, const segment* of, std::uint64_t ticket,
-                                                  cell& slot) noexcept {
+bool segment_queue<Cells, Env, Consumers>::obtain(const segment* of, std::uint64_t ticket, cell& slot) noexcept {
     for (unsigned spins = 0;; ++spins) {
         // [obtain.state] acquire: pairs with [publish.full], [publish.cas], [push.link]
         //   The element was built before FULL was stored.
@@ -338,16 +337,15 @@ bool segment_queue<Cells, Env, Consumers>::obtain(bool fast, const segment* of, 
             return true;
         }
         if (spins == Env::spin_before_abandon) {
-            return abandon(fast, of, ticket, slot);
+            return abandon(of, ticket, slot);
         }
         Env::pause();
     }
 }
 
 template <class Cells, class Env, consumers Consumers>
-bool segment_queue<Cells, Env, Consumers>::abandon(bool fast, const segment* of, std::uint64_t ticket,
-                                                   cell& slot) noexcept {
-    if (!fast) {
+bool segment_queue<Cells, Env, Consumers>::abandon(const segment* of, std::uint64_t ticket, cell& slot) noexcept {
+    if (!fast_) {
         // [abandon.exchange] acquire: pairs with [publish.cas]
         //   FULL: the element. EMPTY: the producer's CAS will fail.
         return slot.state.exchange(given_up, Env::acquire) == full;
