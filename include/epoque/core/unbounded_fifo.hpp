@@ -112,7 +112,8 @@ class unbounded_fifo {
 
     /// Takes up to `count` elements into `out`, in order. Of an mpsc_queue: the consumer only.
     ///
-    /// Returns:         how many, fewer than there are where a producer is not ready or a segment ends; 0 when the queue was empty (or closed and drained: ask is_closed before, or try_pop after).
+    /// Returns:         how many, fewer than there are where a producer is not ready or a segment ends; 0 when the queue was
+    ///                  empty (or closed and drained: ask is_closed before, or try_pop after).
     /// Linearizes at:   each element as in try_pop.
     /// Complexity:      one read-modify-write for all, where assigning through `out` can't throw; otherwise one each, so
     ///                  that an exception loses one element only.
