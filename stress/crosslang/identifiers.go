@@ -216,7 +216,7 @@ func (r *identifiers) compare(files []fileOutcome, mergers *crew) {
 	if full {
 		r.full++
 	}
-	r.compareTables(mergers, total, full && same)
+	r.compareTables(mergers, total, full, same)
 }
 
 // reportChange names a file that was another one in a pass than in the sequential count, the first time.
@@ -233,19 +233,21 @@ func (r *identifiers) reportChange(file int, now fileOutcome) {
 }
 
 // compareTables looks at the table of all identifiers: it must add up to the tallies of the files, and equal the
-// sequential one if that is of the same bytes.
-func (r *identifiers) compareTables(mergers *crew, total tally, same bool) {
+// sequential one if that is of the same bytes. It is kept to be shown, unless that would replace a full pass's by a part.
+func (r *identifiers) compareTables(mergers *crew, total tally, full, unchanged bool) {
+	same := full && unchanged
+	shown := full || r.full == 0
 	differ := func(format string, arguments ...any) {
 		r.tables = append(r.tables, fmt.Sprintf("pass %d: ", r.passes)+fmt.Sprintf(format, arguments...))
 	}
 	var sum tally
 	distinct := mergers.distinct()
-	r.distinct, r.frequent = distinct, nil
+	var frequent []nameTimes
 	for rank := range distinct {
 		name, times := mergers.entry(rank)
 		sum.add(len(name), nameMix(name), times)
 		if rank < mostShown {
-			r.frequent = append(r.frequent, nameTimes{string(name), times})
+			frequent = append(frequent, nameTimes{string(name), times})
 		}
 		if want := r.seq.names[string(name)]; same && (want == nil || want.times != times) {
 			expected := uint64(0)
@@ -255,7 +257,9 @@ func (r *identifiers) compareTables(mergers *crew, total tally, same bool) {
 			differ("%s was counted %s times, sequentially %s times", shortened(string(name)), grouped(times), grouped(expected))
 		}
 	}
-	r.counted = sum.identifiers
+	if shown {
+		r.distinct, r.counted, r.frequent = distinct, sum.identifiers, frequent
+	}
 	if sum != total {
 		differ("the table adds up to %s identifiers, the files to %s", grouped(sum.identifiers), grouped(total.identifiers))
 	}
@@ -267,10 +271,10 @@ func (r *identifiers) compareTables(mergers *crew, total tally, same bool) {
 	}
 }
 
-// print shows the most frequent identifiers of the last pass.
+// print shows the most frequent identifiers of the last full pass; of what the last pass read, if none was full.
 func (r *identifiers) print() {
 	what := "in"
-	if r.full < r.passes {
+	if r.full == 0 {
 		what = "in what the last pass read of"
 	}
 	fmt.Fprintf(r.results, "The %d most frequent identifiers %s %s (%s occurrences, %s different ones):\n",

@@ -194,12 +194,19 @@ func TestStatisticsThatDoNotAgreeAreFound(t *testing.T) {
 }
 
 // A pass that is cut short is checked as exactly as a full one, file by file.
+// tooOften is far more than can be read before a pass notices that its time is up.
+const tooOften = 50_000
+
+func repeat(r *identifiers) {
+	r.in.paths = slices.Repeat(r.in.paths, tooOften)
+	r.seq.files = slices.Repeat(r.seq.files, tooOften)
+	r.seq.tallies = slices.Repeat(r.seq.tallies, tooOften)
+}
+
 func TestAPassThatIsCutIsStillExact(t *testing.T) {
-	const times = 50_000 // far more than can be read before the pass notices that its time is up
 	r := counted(t, randomText(rand.New(rand.NewPCG(17, 18)), 2*chunkBytes))
-	r.in.paths = slices.Repeat(r.in.paths, times)
-	r.seq.files = slices.Repeat(r.seq.files, times)
-	r.seq.tallies = slices.Repeat(r.seq.tallies, times)
+	const times = tooOften
+	repeat(r)
 	r.passes = 1 // the first is never cut
 	out := conclude(t, r)
 	want := []string{"at least one full pass"}
@@ -227,6 +234,21 @@ func TestAnInterruptedRunSaysSo(t *testing.T) {
 		default:
 			t.Errorf("it also says that %q failed", name)
 		}
+	}
+}
+
+func TestACutPassDoesNotReplaceTheTableOfAFullOne(t *testing.T) {
+	r := counted(t, randomText(rand.New(rand.NewPCG(21, 22)), 2*chunkBytes))
+	random := rand.New(rand.NewPCG(23, 24))
+	must(t, r.pass(context.Background(), time.Now(), random))
+	shown, distinct, occurrences := slices.Clone(r.frequent), r.distinct, r.counted
+	repeat(r)
+	must(t, r.pass(context.Background(), time.Now(), random))
+	if r.passes != 2 || r.full != 1 || len(shown) == 0 {
+		t.Fatalf("%d passes, %d of them full; %d shown", r.passes, r.full, len(shown))
+	}
+	if !slices.Equal(r.frequent, shown) || r.distinct != distinct || r.counted != occurrences {
+		t.Errorf("%d identifiers, %d occurrences; they were %d and %d", r.distinct, r.counted, distinct, occurrences)
 	}
 }
 
