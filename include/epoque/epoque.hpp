@@ -15,3 +15,4 @@
 #include "epoque/snapshot.hpp"
 #include "epoque/spsc_queue.hpp"
 #include "epoque/stack.hpp"
+#include "epoque/task_pool.hpp"

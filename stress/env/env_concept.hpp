@@ -70,6 +70,7 @@ concept environment =
         Env::close_domain(std::uint64_t{1});
         { Env::find_local(std::uint64_t{1}) } -> std::same_as<void*>;
         Env::remember_local(std::uint64_t{1}, block, at_end);
+        { Env::worker() } -> std::same_as<void*&>;
         { Env::thread_number() } -> std::same_as<std::uint64_t>;
 
         { Env::allocate(std::size_t{64}, std::size_t{64}) } -> std::same_as<void*>;

@@ -184,6 +184,7 @@ struct fault_env {
         std_env::remember_local(domain, record, at_end);
     }
 
+    static void*& worker() noexcept { return std_env::worker(); }
     static std::uint64_t thread_number() noexcept { return std_env::thread_number(); }
 
     static void* allocate(std::size_t bytes, std::size_t align) {

@@ -90,6 +90,7 @@ struct state {
     std::uint64_t domains_opened = 0;
     std::array<std::array<remembered, max_domains>, max_threads> records{};
     std::array<std::array<local_record, max_domains>, max_threads> cache{};
+    std::array<void*, max_threads> worker{};
 };
 inline state& current() noexcept {
     static state instance;
@@ -391,6 +392,7 @@ struct model_env {
     static void close_domain(std::uint64_t domain) noexcept;
     static void* find_local(std::uint64_t domain) noexcept;
     static void remember_local(std::uint64_t domain, void* record, void (*release)(void*) noexcept);
+    static void*& worker() noexcept { return current().worker[detail::thread()]; }
     static std::uint64_t thread_number() noexcept { return detail::thread(); }
     /// What the end of a thread does: hands every record back.
     static void thread_exit() noexcept;

@@ -36,6 +36,7 @@ struct held_record {
 struct identity {
     std::array<held_record, 8> records{};
     std::array<local_record, 4> cache{};
+    void* worker = nullptr;
 };
 
 struct fiber {
@@ -273,6 +274,10 @@ bool scheduled_env::asymmetric() noexcept {
 local_record& scheduled_env::local(std::uint64_t domain) noexcept {
     auto& cache = identities()[scheduler::current()].cache;
     return cache[domain % cache.size()];
+}
+
+void*& scheduled_env::worker() noexcept {
+    return identities()[scheduler::current()].worker;
 }
 
 std::uint64_t scheduled_env::open_domain(void*, fork_hook) {

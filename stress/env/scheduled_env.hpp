@@ -133,6 +133,7 @@ struct scheduled_env {
     static void* find_local(std::uint64_t domain) noexcept;
     static void remember_local(std::uint64_t domain, void* record, void (*at_end)(void*) noexcept);
 
+    static void*& worker() noexcept;
     static std::uint64_t thread_number() noexcept { return scheduler::current(); }
 
     static void* allocate(std::size_t bytes, std::size_t align) { return std_env::allocate(bytes, align); }

@@ -37,6 +37,8 @@ inline constexpr std::size_t local_records = 4;
 // Direct-mapped by domain id; the full list of this thread's records is in src/registry.cpp.
 inline constinit thread_local local_record local_cache[local_records] EPOQUE_TLS_INITIAL_EXEC = {};
 
+inline constinit thread_local void* worker EPOQUE_TLS_INITIAL_EXEC = nullptr;
+
 } // namespace detail
 
 /// Real threads on real memory: what ships.
@@ -190,6 +192,9 @@ struct std_env {
     /// Remembers `record` until the thread ends or the domain closes; at the thread's end calls `at_end(record)`.
     /// Throws: bad_alloc; nothing is remembered then.
     static void remember_local(std::uint64_t domain, void* record, void (*at_end)(void*) noexcept);
+
+    /// What the calling thread works for, where it is a task pool's: a pointer of the thread's own.
+    static void*& worker() noexcept { return detail::worker; }
 
     /// The operating system's number of the calling thread, for messages.
     static std::uint64_t thread_number() noexcept;

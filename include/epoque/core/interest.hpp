@@ -40,7 +40,7 @@ class interest {
 
     /// After the deed: what is announced. `fast` is Env::asymmetric().
     std::uint32_t look(bool fast) noexcept {
-        // [look.order] barrier: pairs with [announce.heavy], [announce.add], [announce.set]
+        // [look.order] barrier: pairs with [announce.heavy], [announce.add], [announce.set], [announce.change]
         //   If our barrier is first, the announcer's look that follows its own barrier finds the deed.
         //   If the heavy barrier is first, [look.word] sees the announcement.
         //   Without barriers this is a read-modify-write of the word: if ours is first, the announcer synchronizes with
@@ -53,7 +53,7 @@ class interest {
     // ---- those who wait ------------------------------------------------------------------------------------------
 
     void add(std::uint32_t amount) noexcept {
-        // [announce.add] acq_rel: pairs with [look.order], [announce.take]
+        // [announce.add] acq_rel: pairs with [look.order], [announce.take], [announce.change]
         //   I1, in the fallback mode. Release: who sees us sees what we did before.
         word_.fetch_add(amount, Env::acq_rel);
     }
@@ -77,6 +77,18 @@ class interest {
         // [announce.leave] relaxed: who still counts us wakes in vain, nothing else.
         word_.fetch_sub(amount, Env::relaxed);
     }
+    /// Makes `wanted` of the word if it is `seen`. False: it is something else, which `seen` is now.
+    bool change(std::uint32_t& seen, std::uint32_t wanted) noexcept {
+        // [announce.change] acq_rel: pairs with [look.order], [announce.add]
+        //   As [announce.add]; and who takes an announcement back sees what its owner did before. Failure (relaxed): nothing
+        //   is concluded from `seen` but what to try next.
+        return word_.compare_exchange_weak(seen, wanted, Env::acq_rel, Env::relaxed);
+    }
+
+    /// For those who sleep on the word itself: until it isn't `seen` any more and somebody says so, or the deadline; or less.
+    void park(std::uint32_t seen, std::int64_t deadline) noexcept { Env::park(word_, seen, deadline); }
+    void unpark(std::uint32_t count) noexcept { Env::unpark(word_, count); }
+
     /// Takes bits back; what was announced before.
     std::uint32_t take(std::uint32_t bits) noexcept {
         // [announce.take] acq_rel: pairs with [announce.add], [announce.set]

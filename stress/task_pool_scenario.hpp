@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSL-1.0
+/// @file
+/// What the stress, freeze and model tests of task_pool share: a crew as an executor, whoever its threads are.
+#pragma once
+
+#include "epoque/domain.hpp"
+#include "epoque/tasks/crew.hpp"
+#include "epoque/tasks/future.hpp"
+#include "epoque/tasks/lane.hpp"
+
+#include <utility>
+
+namespace epoque::stress {
+
+template <class Env>
+class crew_executor {
+  public:
+    using env_type = Env;
+
+    crew_executor(basic_domain<Env>& home, unsigned workers) : crew_(home, workers) {}
+
+    /// False: refused, and dropped.
+    bool execute(basic_task<Env>&& work) {
+        auto* const node = work.release();
+        bool taken = false;
+        try {
+            taken = crew_.submit(*node) == conqueue_status::success;
+        } catch (...) {
+            work = basic_task<Env>::adopt(*node);
+            throw;
+        }
+        if (!taken) {
+            static_cast<void>(basic_task<Env>::adopt(*node));
+        }
+        return taken;
+    }
+    bool execute_last(basic_task<Env>&& work) {
+        auto& node = *work.release();
+        if (crew_.submit_last(node) != conqueue_status::success) {
+            static_cast<void>(basic_task<Env>::adopt(node));
+            return false;
+        }
+        return true;
+    }
+    core::origin<Env> origin() noexcept { return {&crew_, nullptr}; }
+    core::crew<Env>& crew() noexcept { return crew_; }
+
+  private:
+    core::crew<Env> crew_;
+};
+
+} // namespace epoque::stress
