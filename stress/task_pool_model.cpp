@@ -133,6 +133,35 @@ struct waiting_worker : crewed<waiting_worker, 1, 1> {
     }
 };
 
+/// The first worker's task submits one and waits for a third one, which waits for the second. Whoever fell asleep must see it.
+struct put_back : crewed<put_back, 3, 1> {
+    env::atomic<int> second_ran{0};
+    std::optional<future<void, env>> third;
+
+    void other(unsigned) {
+        third = epoque::submit(*team, [this] {
+            while (second_ran.load(env::acquire) == 0) {
+                env::pause();
+            }
+            count(2);
+        });
+        team->execute([this] {
+            team->execute([this] {
+                count(1);
+                second_ran.store(1, env::release);
+            });
+            third->get();
+            count(0);
+        });
+        team->crew().close();
+    }
+    void finish() {
+        require(total() == 3, "a task was lost or run twice");
+        third.reset();
+        crewed::finish();
+    }
+};
+
 // ---- futures ---------------------------------------------------------------------------------------------------------------
 
 /// Hands tasks to the last thread, which runs them.
@@ -306,8 +335,7 @@ struct with_lane : suite<Derived, Threads> {
     void setup() {
         last[0].set(0);
         last[1].set(0);
-        lane = core::lane_core<env>::make(
-            &executor, [](void* to, work&& call, bool) {
+        lane = core::lane_core<env>::make(&executor, [](void* to, work&& call, bool) {
             static_cast<hand_over_executor*>(to)->execute(std::move(call));
             return true;
         });
@@ -390,6 +418,9 @@ int main(int argc, char** argv) {
     both(std::type_identity<closing>(), {.name = "closing", .what = "closed while somebody submits"});
     both(std::type_identity<breeding>(),
          {.name = "breeding", .what = "a task's tasks are stolen, and none is left at the end"});
+    both(
+        std::type_identity<put_back>(),
+        {.name = "put_back", .what = "a worker that waits puts back what another one waits for", .executions = 60'000});
     both(std::type_identity<waiting_worker>(),
          {.name = "waiting_worker", .what = "the only worker waits for a task that only it can run"});
     tests.add<wake_up>(
