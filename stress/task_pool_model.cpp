@@ -57,10 +57,22 @@ struct crewed : suite<Derived, Workers + Others> {
     }
 };
 
+/// Nothing comes after the task that could wake the worker in its place.
 struct wake_up : crewed<wake_up, 1, 1> {
+    env::atomic<int> ran{0};
     void other(unsigned) {
-        submit(0);
-        submit(1);
+        for (int i = 1; i <= 2; ++i) {
+            for (unsigned steps = rl::rand(150); steps != 0; --steps) {
+                env::pause(); // so that the task comes at any step of the worker's on its way to sleep
+            }
+            team->execute([this] {
+                count(0);
+                ran.fetch_add(1, env::relaxed);
+            });
+            while (ran.load(env::relaxed) != i) {
+                env::pause();
+            }
+        }
         team->crew().close();
     }
     void finish() {
@@ -106,6 +118,8 @@ struct breeding : crewed<breeding, 2, 1> {
             count(0);
         });
         team->crew().close();
+        team->crew().wait_for_end(core::never_passes());
+        require(runs[0].get() + runs[1].get() + runs[2].get() == 3, "the end came before a task, or without what it did");
     }
     void finish() {
         require(total() == 3 && refused.load(env::relaxed) == 0, "a task was lost or run twice");

@@ -53,7 +53,7 @@ class interest {
     // ---- those who wait ------------------------------------------------------------------------------------------
 
     void add(std::uint32_t amount) noexcept {
-        // [announce.add] acq_rel: pairs with [look.order], [announce.take], [announce.change]
+        // [announce.add] acq_rel: pairs with [look.order], [announce.take], [announce.change], [interest.read]
         //   I1, in the fallback mode. Release: who sees us sees what we did before.
         word_.fetch_add(amount, Env::acq_rel);
     }
@@ -79,7 +79,7 @@ class interest {
     }
     /// Makes `wanted` of the word if it is `seen`. False: it is something else, which `seen` is now.
     bool change(std::uint32_t& seen, std::uint32_t wanted) noexcept {
-        // [announce.change] acq_rel: pairs with [look.order], [announce.add]
+        // [announce.change] acq_rel: pairs with [look.order], [announce.add], [interest.read]
         //   As [announce.add]; and who takes an announcement back sees what its owner did before. Failure (relaxed): nothing
         //   is concluded from `seen` but what to try next.
         return word_.compare_exchange_weak(seen, wanted, Env::acq_rel, Env::relaxed);
@@ -97,6 +97,12 @@ class interest {
         return word_.fetch_and(~bits, Env::acq_rel);
     }
 
+    /// What is announced, and with it what its announcers did before.
+    std::uint32_t read() const noexcept {
+        // [interest.read] acquire: pairs with [announce.add], [announce.change]
+        //   All changes are read-modify-writes, so every earlier one's release is in the sequence that we read from.
+        return word_.load(Env::acquire);
+    }
     /// Racy.
     std::uint32_t was() const noexcept {
         // [interest.was] relaxed: a hint or a statistic.

@@ -278,7 +278,7 @@ class crew {
             return;
         }
         // Closed before empty: what comes in between the two is seen.
-        if (intake_.is_closed() && intake_.was_empty() && sleepers_.was() == size()) { // K4
+        if (intake_.is_closed() && intake_.was_empty() && sleepers_.read() == size()) { // K4
             end();
         }
         self.sleeps.add(1);
