@@ -42,6 +42,39 @@ struct segment_change : mpsc_lanes<segment_change<Timing>, 3, Timing> {
     }
 };
 
+/// A producer, an observer, a close comes late to a segment: the consumer may leave it, retire it and free it between the load
+/// that found it and the hazard that names it, or at any later moment.
+template <timing Timing>
+struct late_push : mpsc_lanes<late_push<Timing>, 2, Timing> {
+    void body(unsigned thread) {
+        if (thread != 0) {
+            this->lane(1).push();
+            this->lane(1).push();
+            return;
+        }
+        for (int i = 0; i < 5; ++i) {
+            this->lane(0).push();
+            this->lane(0).pop();
+        }
+    }
+};
+
+template <timing Timing>
+struct late_look : mpsc_lanes<late_look<Timing>, 2, Timing> {
+    void body(unsigned thread) {
+        if (thread != 0) {
+            this->shared->was_empty();
+            this->shared->was_size();
+            this->lane(1).close();
+            return;
+        }
+        for (int i = 0; i < 5; ++i) {
+            this->lane(0).push();
+            this->lane(0).pop();
+        }
+    }
+};
+
 /// The consumer pushes, too.
 template <timing Timing>
 struct both_ends : mpsc_lanes<both_ends<Timing>, 2, Timing> {
@@ -115,6 +148,61 @@ struct observed : suite<observed, 3> {
     }
 };
 
+/// An element that pops on, over the ends of segments, while it is moved out.
+class eager {
+  public:
+    explicit eager(std::uint64_t value) noexcept : value_(value) {}
+    eager(eager&& other) noexcept : value_(0) {
+        if (detail::thread() == 0 && std::exchange(pops, false)) {
+            for (int i = 0; i < 4; ++i) {
+                pop();
+            }
+        }
+        value_ = other.value_;
+    }
+    eager& operator=(eager&&) = delete;
+    ~eager() = default;
+
+    inline static void (*pop)() = nullptr;
+    inline static bool pops = false;
+
+  private:
+    std::uint64_t value_;
+};
+
+struct popping_on : suite<popping_on, 2> {
+    inline static mpsc_queue<eager, env>* line = nullptr;
+    std::optional<basic_domain<env>> domain;
+    std::optional<mpsc_queue<eager, env>> shared;
+
+    void setup() {
+        domain.emplace();
+        shared.emplace(*domain);
+        line = &*shared;
+        eager::pop = [] { static_cast<void>(line->try_pop()); };
+        eager::pops = false;
+        shared->push(eager(1));
+        shared->push(eager(2));
+        shared->push(eager(3));
+    }
+    void body(unsigned thread) {
+        if (thread != 0) {
+            shared->push(eager(4));
+            shared->push(eager(5));
+            return;
+        }
+        for (int i = 0; i < 2; ++i) {
+            eager::pops = true;
+            static_cast<void>(shared->try_pop());
+        }
+        eager::pops = false;
+    }
+    void finish() {
+        shared.reset();
+        domain.reset();
+    }
+};
+
 /// The consumer's role is handed over by a release and an acquire.
 struct handed_over : suite<handed_over, 3> {
     std::optional<basic_domain<env>> domain;
@@ -161,11 +249,15 @@ int main(int argc, char** argv) {
     program tests("mpsc_queue_model");
     add_all_ways<hand_off>(tests, {.name = "hand_off", .what = "one element; the consumer may give up at any moment"});
     add_all_ways<segment_change>(tests, {.name = "segment_change", .what = "over segments' ends, which are freed"});
+    add_all_ways<late_push>(tests, {.name = "late_push", .what = "a segment is freed under a push"});
+    add_all_ways<late_look>(tests, {.name = "late_look", .what = "a segment is freed under an observer, a close"});
     add_all_ways<both_ends>(tests, {.name = "both_ends", .what = "the consumer pushes, too"});
     add_all_ways<closing>(tests, {.name = "closing", .what = "close against pushes and pops"});
     add_all_ways<bulk>(tests, {.name = "bulk", .what = "push_range and try_pop_n over a segment's end"});
     for (const barrier_mode mode : {barrier_mode::axioms, barrier_mode::fallback}) {
         const std::string suffix = mode == barrier_mode::fallback ? "_fallback" : "";
+        tests.add<popping_on>(
+            {.name = "popping_on" + suffix, .what = "an element pops while it is popped", .mode = mode});
         tests.add<observed>({.name = "observed" + suffix, .what = "an observer beside both ends", .mode = mode});
         tests.add<handed_over>(
             {.name = "handed_over" + suffix, .what = "the consumer's role changes hands", .mode = mode});

@@ -80,6 +80,54 @@ struct everybody : queue_lanes<everybody<Timing>, 3, Timing> {
     }
 };
 
+/// One thread comes late to a segment: the other one may leave it, retire it and free it between the load that found it and
+/// the hazard that names it, or at any later moment.
+template <timing Timing>
+struct late_push : queue_lanes<late_push<Timing>, 2, Timing> {
+    void body(unsigned thread) {
+        if (thread == 0) {
+            this->lane(0).push();
+            this->lane(0).push();
+            return;
+        }
+        for (int i = 0; i < 5; ++i) {
+            this->lane(1).push();
+            this->lane(1).pop();
+        }
+    }
+};
+
+template <timing Timing>
+struct late_pop : queue_lanes<late_pop<Timing>, 2, Timing> {
+    void body(unsigned thread) {
+        if (thread == 0) {
+            this->lane(0).pop();
+            this->lane(0).pop();
+            return;
+        }
+        for (int i = 0; i < 5; ++i) {
+            this->lane(1).push();
+            this->lane(1).pop();
+        }
+    }
+};
+
+template <timing Timing>
+struct late_look : queue_lanes<late_look<Timing>, 2, Timing> {
+    void body(unsigned thread) {
+        if (thread == 0) {
+            this->shared->was_empty();
+            this->shared->was_size();
+            this->lane(0).close();
+            return;
+        }
+        for (int i = 0; i < 5; ++i) {
+            this->lane(1).push();
+            this->lane(1).pop();
+        }
+    }
+};
+
 /// Pushes race with close, at any place of a segment: what was accepted comes out, and nothing after `closed`.
 template <timing Timing>
 struct closing : queue_lanes<closing<Timing>, 3, Timing> {
@@ -123,6 +171,67 @@ struct bulk : queue_lanes<bulk<Timing>, 3, Timing> {
         } else {
             this->lane(2).pop();
         }
+    }
+};
+
+/// An element that uses another queue while it is moved, as often as its thread is told to: a hazard inside a hazard.
+class errand {
+  public:
+    explicit errand(std::uint64_t value) noexcept : value_(value) {}
+    errand(errand&& other) noexcept : value_(0) {
+        if (int& times = of_thread[detail::thread()]; times != 0) {
+            --times;
+            for (std::uint64_t i = 0; i < 3; ++i) {
+                inner->push(i);
+                static_cast<void>(inner->try_pop());
+            }
+        }
+        value_ = other.value_;
+    }
+    errand& operator=(errand&&) = delete;
+    ~errand() = default;
+
+    inline static tested* inner = nullptr;
+    inline static std::array<int, max_threads> of_thread{};
+
+  private:
+    std::uint64_t value_;
+};
+
+/// The other threads leave the segments of both queues meanwhile.
+struct inside : suite<inside, 2> {
+    std::optional<basic_domain<env>> domain;
+    std::optional<queue<errand, env>> outer;
+    std::optional<tested> inner;
+
+    void setup() {
+        domain.emplace();
+        outer.emplace(*domain);
+        inner.emplace(*domain);
+        errand::inner = &*inner;
+        errand::of_thread = {};
+        outer->push(errand(1));
+    }
+    void body(unsigned thread) {
+        if (thread == 0) {
+            errand::of_thread[detail::thread()] = 1;
+            static_cast<void>(outer->try_pop());
+            errand::of_thread[detail::thread()] = 1;
+            outer->push(errand(2));
+            return;
+        }
+        for (std::uint64_t i = 0; i < 4; ++i) {
+            outer->push(errand(i));
+            static_cast<void>(outer->try_pop());
+        }
+        inner->push(7);
+        static_cast<void>(inner->try_pop());
+    }
+    void finish() {
+        errand::of_thread = {};
+        outer.reset();
+        inner.reset();
+        domain.reset();
     }
 };
 
@@ -170,6 +279,9 @@ int main(int argc, char** argv) {
                                 {.name = "two_consumers", .what = "consumers compete, and overtake the producer"});
     add_all_ways<two_producers>(tests, {.name = "two_producers", .what = "producers compete at a segment's end"});
     add_all_ways<everybody>(tests, {.name = "everybody", .what = "three threads push and pop; segments are freed"});
+    add_all_ways<late_push>(tests, {.name = "late_push", .what = "a segment is freed under a push"});
+    add_all_ways<late_pop>(tests, {.name = "late_pop", .what = "a segment is freed under a pop"});
+    add_all_ways<late_look>(tests, {.name = "late_look", .what = "a segment is freed under an observer, a close"});
     add_all_ways<closing>(tests, {.name = "closing", .what = "close against pushes and pops"});
     add_all_ways<two_closers>(tests,
                               {.name = "two_closers", .what = "two threads close, one pushes over a segment's end"});
@@ -178,6 +290,27 @@ int main(int argc, char** argv) {
     tests.add<owners>({.name = "owners_fallback",
                        .what = "elements that own memory; the queue ends with some inside",
                        .mode = barrier_mode::fallback});
+    for (const barrier_mode mode : {barrier_mode::axioms, barrier_mode::fallback}) {
+        tests.add<inside>({.name = mode == barrier_mode::fallback ? "inside_fallback" : "inside",
+                           .what = "operations inside the operations of another queue",
+                           .mode = mode});
+    }
+    for (const barrier_mode mode : {barrier_mode::light_removed, barrier_mode::heavy_removed}) {
+        const std::string suffix = mode == barrier_mode::light_removed ? "_light_removed" : "_heavy_removed";
+        const std::string what = mode == barrier_mode::light_removed
+                                     ? "a hazard without its barrier: "
+                                     : "a limbo is passed through without its barrier: ";
+        tests.add<late_push<timing::untimed>>({.name = "late_push" + suffix,
+                                               .what = what + "a segment is freed under a push",
+                                               .executions = 100'000,
+                                               .mode = mode,
+                                               .expected = caught});
+        tests.add<late_pop<timing::untimed>>({.name = "late_pop" + suffix,
+                                              .what = what + "a segment is freed under a pop",
+                                              .executions = 100'000,
+                                              .mode = mode,
+                                              .expected = caught});
+    }
     tests.add<hand_off<timing::untimed>>({.name = "hand_off_light_removed",
                                           .what = "publication without its barrier",
                                           .mode = barrier_mode::light_removed,

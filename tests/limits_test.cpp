@@ -367,16 +367,41 @@ TEST(limit, a_deleter_that_retires_does_not_wait_for_itself) {
 TEST(limit, structures_never_wait_and_report) {
     witness seen;
     domain home(seen.options({.max_pending_bytes = 1 << 16}));
-    queue<std::uint64_t> line(home);
+    snapshot<std::uint64_t> versions(home, 0U);
     actor sleeper;
     sleeper([&] { home.lock(); });
-    for (std::uint64_t i = 0; i < 200'000; ++i) { // more than the limit of segments, while nothing can be freed
-        line.push(i);
-        ASSERT_TRUE(line.try_pop());
+    for (std::uint64_t i = 0; i < 20'000; ++i) { // more than the limit of versions, while nothing can be freed
+        versions.store(i);
     }
     const auto heard = seen.heard();
     EXPECT_TRUE(std::any_of(heard.begin(), heard.end(),
                             [](const stall& each) { return each.why == stall::cause::too_much_garbage; }));
+    sleeper([&] { home.unlock(); });
+}
+
+TEST(limit, what_queues_and_stacks_keep_for_reuse_does_not_count) {
+    witness seen;
+    constexpr std::uint64_t limit = 1 << 16;
+    domain home(seen.options({.max_pending_bytes = limit}));
+    queue<std::uint64_t> line(home);
+    stack<std::uint64_t> pile(home);
+    actor sleeper;
+    sleeper([&] { home.lock(); });
+    std::uint64_t most = 0;
+    for (std::uint64_t i = 0; i < 200'000; ++i) { // segments and nodes of more than the limit, while no guard ends
+        line.push(i);
+        pile.push(i);
+        ASSERT_TRUE(line.try_pop());
+        ASSERT_TRUE(pile.try_pop());
+        if (i % 100 == 0) {
+            most = std::max(most, home.stats().pending_bytes);
+        }
+        if (i % 5000 == 0) {
+            kilobyte::retire_to(home); // has a look: 40 KB of these wait at most. It would wait for the guard's end
+        }
+    }
+    EXPECT_LE(most, std_env::advance_bytes + (std::uint64_t{1} << 17)) << "one limbo, a segment, and 40 kilobytes";
+    EXPECT_EQ(seen.heard().size(), 0U);
     sleeper([&] { home.unlock(); });
 }
 
@@ -542,12 +567,19 @@ TEST(memory, trim_by_a_thread_that_never_used_the_domain_makes_no_record) {
     EXPECT_EQ(home.stats().threads, 1U);
 }
 
-/// Uses a stack of its domain while it takes memory back.
+/// Uses structures of its domain while it gives memory, or takes it back.
 class busy_resource : public counting_resource {
   public:
     std::function<void()> use;
+    std::function<void()> use_to_allocate;
 
   private:
+    void* do_allocate(std::size_t bytes, std::size_t align) override {
+        if (auto now = std::exchange(use_to_allocate, nullptr)) {
+            now();
+        }
+        return counting_resource::do_allocate(bytes, align);
+    }
     void do_deallocate(void* block, std::size_t bytes, std::size_t align) override {
         if (auto now = std::exchange(use, nullptr)) {
             now();
@@ -579,6 +611,75 @@ TEST(memory, a_resource_may_use_the_pool_while_it_is_trimmed) {
         EXPECT_EQ(memory.use, nullptr);
     }
     EXPECT_EQ(memory.blocks(), 0U) << "a block was lost, or given back twice";
+}
+
+TEST(memory, a_resource_may_use_the_queue_that_needs_a_segment) {
+    busy_resource memory;
+    {
+        domain home({.memory = &memory});
+        queue<std::uint64_t> line(home);
+        std::uint64_t next = 0;
+        std::uint64_t expected = 0;
+        const auto push_and_pop = [&](std::uint64_t pairs) { // over the ends of segments, which are freed
+            for (std::uint64_t i = 0; i < pairs; ++i) {
+                ASSERT_TRUE(line.push(next++));
+                ASSERT_EQ(line.try_pop().value(), expected++);
+            }
+        };
+        for (int round = 0; round < 5; ++round) {
+            for (std::uint64_t i = 0; i < 5 * std_env::segment_slots; ++i) { // until the pool has none
+                ASSERT_TRUE(line.push(next++));
+            }
+            std::uint64_t inside = 0;
+            memory.use_to_allocate = [&] { // in a push that has met the end of a segment, and has its number already
+                const std::uint64_t outer = next - 1;
+                while (expected != outer) {
+                    ASSERT_EQ(line.try_pop().value(), expected++);
+                }
+                EXPECT_FALSE(line.try_pop());
+                for (; inside < 40 * std_env::segment_slots; ++inside) {
+                    ASSERT_TRUE(line.push(next + inside));
+                    ASSERT_EQ(line.try_pop().value(), next + inside);
+                }
+            };
+            while (memory.use_to_allocate != nullptr) {
+                ASSERT_TRUE(line.push(next++));
+            }
+            EXPECT_EQ(inside, 40 * std_env::segment_slots);
+            while (expected != next) {
+                ASSERT_EQ(line.try_pop().value(), expected++);
+            }
+            EXPECT_FALSE(line.try_pop());
+            home.trim();
+            push_and_pop(3 * std_env::segment_slots);
+        }
+        EXPECT_LE(home.stats().pending_bytes, std::uint64_t{std_env::advance_bytes} + (1U << 16));
+    }
+    EXPECT_EQ(memory.blocks(), 0U);
+}
+
+TEST(memory, a_push_that_finds_no_memory_for_a_segment_keeps_none) {
+    counting_resource memory;
+    domain home({.memory = &memory});
+    queue<std::uint64_t> line(home);
+    actor other;
+    for (std::uint64_t i = 0; i < std_env::segment_slots; ++i) {
+        line.push(i);
+    }
+    {
+        const out_of_memory now(0);
+        EXPECT_THROW(line.push(0U), std::bad_alloc);
+    }
+    other([&] { // drains that segment, and frees it: the failed push has taken its hazard back
+        for (std::uint64_t i = 0; i < 30 * std_env::segment_slots; ++i) {
+            line.push(i);
+            ASSERT_TRUE(line.try_pop());
+        }
+        while (line.try_pop()) {
+        }
+        home.barrier();
+        EXPECT_EQ(home.stats().pending_objects, 0U);
+    });
 }
 
 TEST(memory, trim_runs_beside_everything_else) {

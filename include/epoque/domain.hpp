@@ -114,9 +114,9 @@ struct domain_options {
 /// Use instead:      `std::shared_ptr` when a reader may hold an object for long.
 /// Elements:         retire(p) takes any complete object; the deleter must not throw.
 /// Memory:           n threads that retire and no guard that stays: about 5 * n * 256 KiB wait at most, where an object of s
-///                   bytes counts max(s, 512). A guard that stays, or a thread asleep inside a structure's operation, adds
+///                   bytes counts max(s, 512). A guard that stays, or a thread asleep inside an operation that pins, adds
 ///                   all that is retired meanwhile; domain_options::max_pending_bytes makes retire() wait instead
-///                   (docs/memory-model.md#garbage).
+///                   (docs/memory-model.md#garbage). Nodes of stacks and segments of queues are kept by neither.
 /// Concurrency:      any thread, every member but the destructor.
 /// Fork:             the child goes on with the calling thread, guards and all; the other threads' guards end and their garbage
 ///                   is adopted. An object that another thread had in its hands (an element it was moving, a deleter that it
@@ -214,8 +214,8 @@ class basic_domain {
     void synchronize();
 
     /// Waits until everything retired before this call has been freed, also what sleeping and exited threads retired. (Not
-    /// what stacks keep for reuse by a thread that lives, 512 nodes or 256 KiB at most: no deleter is among it, but code
-    /// of the stack's; end the domain before you unload that.)
+    /// what stacks and queues keep for reuse by a thread that lives, 512 blocks or 256 KiB at most: no deleter is among it, but
+    /// code of the structure's; end the domain before you unload that.)
     ///
     /// Precondition:    as synchronize.
     /// Progress:        blocking, by nature. No deleter may wait for a thread that is in barrier().
@@ -224,7 +224,8 @@ class basic_domain {
 
     /// Gives pooled memory back to the allocator: the depot's, the caller's and that of exited threads at once, and what
     /// other threads keep (per size two bundles of 16 KiB, or one block where that is larger) at the end of their next
-    /// operation. A thread that never operates again keeps that much until it ends and somebody trims, or the domain ends.
+    /// guard, when they next need a segment, or when they next free nodes or segments that wait for reuse. A thread that never
+    /// operates again keeps that much until it ends and somebody trims, or the domain ends.
     ///
     /// Progress:        wait-free but for the allocator; one attempt to advance the epoch.
     /// Complexity:      O(blocks given back + threads).

@@ -17,9 +17,9 @@ namespace epoque {
 /// Elements:         `element`: nothrow move-constructible and destructible; move-only is fine; no default constructor.
 /// Order:            linearizable FIFO over all producers; bulk operations keep the order of their elements.
 /// Memory:           sizeof(T) + 8 bytes an element, rounded up to the alignment, in segments of 1,024 (fewer for elements
-///                   above 56 bytes: a segment has at most 64 KiB). A segment is reclaimed by the domain when it is
-///                   drained. A thread that sleeps inside an operation keeps the segments retired meanwhile from being
-///                   freed; it never keeps another thread from operating.
+///                   above 56 bytes: a segment has at most 64 KiB). A drained segment waits for reuse with the thread that
+///                   drained it, up to 256 KiB a thread. A thread that sleeps inside an operation keeps one segment; it
+///                   never keeps another thread from operating.
 /// Fairness:         producers get tickets in the order of one atomic counter; a pop that arrives at a slow producer's cell
 ///                   skips it after 32 pauses.
 /// Progress:         lock-free, every operation. Needs membarrier (or runs in the fallback mode, see base/barrier.hpp).

@@ -18,6 +18,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -114,6 +115,7 @@ class container_scenario {
         if (check(events)) {
             ADD_FAILURE() << explain(events, check);
         }
+        EXPECT_LE(pending_, most_pending) << "a sleeper kept more than the one block that it looked into";
         const balance sums = balance_of(events);
         EXPECT_TRUE(sums.is_even) << sums.pushed << " pushed, " << sums.popped << " popped";
         shared_.reset();
@@ -154,6 +156,7 @@ class container_scenario {
             other_operation(thread, i);
             scheduler::progress();
         }
+        pending_ = std::max(pending_, domain_.stats().pending_objects);
     }
     void other_operation(std::uint32_t thread, std::uint64_t i) {
         const std::uint32_t consumer = what_ == victim::pop || what_ == victim::pop_many ? 0 : 1;
@@ -166,12 +169,16 @@ class container_scenario {
 
     using lane_type = lane<Container, counted_stamps>;
 
+    // In three threads' limbos: what waits for a pass, what three hazards keep, what the filter takes for one.
+    static constexpr std::uint64_t most_pending = 3 * (scheduled_env::advance_objects + 1) + 3 + 3;
+
     victim what_;
     std::uint64_t others_;
     stamp clock_ = 0;
     basic_domain<scheduled_env> domain_;
     std::optional<Container> shared_;
     std::vector<lane_type> lanes_;
+    std::uint64_t pending_ = 0; // while the first thread slept
 };
 
 template <class Scenario>

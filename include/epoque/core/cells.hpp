@@ -22,6 +22,9 @@ namespace epoque::core {
 template <class T, class Env>
 class typed_cells {
   public:
+    /// Moving an element out of its cell calls nothing of the user's, who could use the same structure in it.
+    static constexpr bool runs_no_code =
+        std::is_trivially_move_constructible_v<T> && std::is_trivially_destructible_v<T>;
     template <class Header>
     struct cell : Header {
         typename Env::template storage<T> element;
@@ -44,6 +47,7 @@ class typed_cells {
 /// Cells that hold `size` bytes behind a header of the core. The bytes are only ever copied.
 class byte_cells {
   public:
+    static constexpr bool runs_no_code = true;
     template <class Header>
     struct cell : Header {
         // SAFETY: stride() reserves `size` bytes right behind the header.

@@ -1,27 +1,33 @@
 // SPDX-License-Identifier: BSL-1.0
 /// @file
-/// Layer: domain. Hazards: how an operation keeps one node that it looks into, and that alone; include domain.hpp.
+/// Layer: domain. Hazards: how an operation keeps one block that it looks into, and that alone; include domain.hpp.
 ///
 /// A guard keeps everything that is retired while it lasts: right for users, whose regions reach they alone know what. An operation
-/// of ours looks into one node at a time. It says which, and a thread that sleeps in it keeps that node and nothing else.
+/// of ours looks into one block at a time: a stack's node, a queue's segment. It says which, and a thread that sleeps in it keeps
+/// that block and nothing else.
 ///
-///     reader, in its own record                 who unlinked X, with the 512th node in its limbo
+///     reader, in its own record                 who unlinked X, with 512 blocks, or 256 KiB, in its limbo
 ///       hazard = X, light barrier                 heavy barrier
-///       is X still linked? (else again)           free each node of the limbo that is no record's hazard
+///       is X still linked? (else again)           free each block of the limbo that is no record's hazard
 ///       ... look into X ...
 ///       hazard = none
 ///
 /// Invariants (proof: docs/memory-model.md#hazards):
-///   H1  A thread looks into a linked node X only between a check, after `hazard = X` and its light barrier, that found X linked,
-///       and the store that takes the hazard back. So does it the CAS that unlinks X alone. (Who takes all at once owns them.)
-///   H2  A node that was linked comes back to the pool only through a limbo, where it stays until a pass that began with a heavy
-///       barrier, later than its unlinking, has found it in no record's hazard.
+///   H1  A thread looks into a linked block X only between a check, after `hazard = X` and its light barrier, that found X linked,
+///       and the store that takes the hazard back; there, too, are the CASes that unlink X. (Who takes all at once owns them, and a
+///       queue's only consumer unlinks alone: they need no hazard.)
+///   H2  A block that was linked comes back to the pool only through a limbo, where it stays until a pass that began with a heavy
+///       barrier, later than its unlinking from every word that leads to it, has found it in no record's hazard.
 ///   H3  A limbo is its record's owner's alone; it is in no list of garbage, and nobody's guard keeps it.
-///   H1 and H2 imply: nobody looks into a node that was freed, and a node that is somebody's hazard does not come back: no ABA.
+///   H4  An operation that begins while its thread's hazard is set runs inside another one (in an element's code, an iterator's, a
+///       memory resource's). Its hazard is `everything` in place of X: while a pass reads that, it frees nothing. Its end gives
+///       the outer one's back. So one word a thread is enough, whatever runs inside of what.
+///   H1, H2 and H4 imply: nobody looks into a block that was freed, and one that is somebody's hazard does not come back: no ABA.
 ///
-/// Bound: a thread's limbo holds at most 512 nodes (256 KiB), those that are hazards, and until the next pass those few that
-/// the filter took for one. Where the kernel begins to refuse membarrier nothing is freed any more.
-/// Progress: lock-free modulo membarrier, once in 512 unlinkings. The only foreign code that runs here is the allocator's.
+/// Bound: a thread's limbo holds at most 512 blocks or 256 KiB and one block, those that are hazards, and until the next pass
+/// those few that the filter took for one. Only a thread that sleeps in an operation inside an operation keeps more: as a guard
+/// does, everything. Where the kernel begins to refuse membarrier nothing is freed any more.
+/// Progress: lock-free modulo membarrier, once in so many unlinkings. The only foreign code that runs here is the allocator's.
 ///
 /// Sources: Michael, Hazard pointers, TPDS 2004. Dice, Herlihy, Kogan, Fast non-intrusive memory reclamation, ISMM 2016
 /// (asymmetric barriers). The filter after Bloom, Space/time trade-offs in hash coding, 1970.
@@ -60,6 +66,43 @@ class address_filter {
     std::array<std::uint64_t, words> bits_{};
 };
 
+/// The calling thread's hazard for the length of one operation.
+template <class Env>
+class hazard {
+  public:
+    explicit hazard(record<Env>& mine) noexcept : record_(mine) {
+        // [hazard.outer] relaxed: our own store. Not 0: we run inside another operation (H4).
+        outer_ = mine.hazard.load(Env::relaxed);
+    }
+    hazard(const hazard&) = delete;
+    hazard& operator=(const hazard&) = delete;
+    ~hazard() {
+        if (held_) {
+            release();
+        }
+    }
+
+    /// Names the block that carries, or will carry, its hook here; in place of the one before. To be checked then (H1).
+    void protect(const void* hook) noexcept {
+        held_ = true;
+        // [hazard.protect] barrier: pairs with [collect.heavy], [collect.hazard]
+        //   If our barrier is first, whoever unlinks the block sees our hazard, and keeps it.
+        //   If the heavy one is first, our check reads that the block is not linked any more.
+        Env::store_light(record_.fast, record_.hazard, outer_ == 0 ? hazard_of(hook) : everything);
+    }
+    void release() noexcept {
+        held_ = false;
+        // [hazard.release] release: pairs with [collect.hazard]
+        //   Whoever reads it frees the block after our last look into it.
+        Env::store_release(record_.fast, record_.hazard, outer_);
+    }
+
+  private:
+    record<Env>& record_;
+    std::uintptr_t outer_ = 0;
+    bool held_ = false;
+};
+
 } // namespace core
 
 template <class Env>
@@ -79,7 +122,7 @@ void basic_domain<Env>::retire_unguarded(record_type& record, hook* object) noex
 template <class Env>
 void basic_domain<Env>::free_unprotected(record_type& record) noexcept {
     if (record.passing) {
-        return; // a memory resource that uses a stack of this domain
+        return; // a memory resource that uses a structure of this domain
     }
     record.passing = true;
     record.limbo_budget = Env::advance_bytes - Env::advance_bytes / Env::advance_objects;
@@ -124,11 +167,12 @@ void basic_domain<Env>::collect_limbos(record_type& mine) noexcept {
     free_unprotected(mine);
 }
 
-/// H2: what is unlinked when it is called, and in no hazard that it finds, is out of everybody's reach. False: the kernel refuses.
+/// H2: what is unlinked when it is called, and in no hazard that it finds, is out of everybody's reach. False: nothing is, since the
+/// kernel refuses, or somebody's hazard is everything (H4).
 template <class Env>
 bool basic_domain<Env>::collect_hazards(core::address_filter& found) noexcept {
     if (fast_) {
-        // [collect.heavy] barrier: pairs with [treiber_stack:pop.protect]
+        // [collect.heavy] barrier: pairs with [hazard.protect]
         //   If our barrier is first, the reader's check reads what we had seen: the node is not linked any more.
         //   If the light one is first, we see its hazard.
         if (!Env::heavy()) {
@@ -141,10 +185,14 @@ bool basic_domain<Env>::collect_hazards(core::address_filter& found) noexcept {
     //   If our read comes first, the new thread synchronizes with us before its first hazard.
     //   If the link comes first, we see the record.
     for (record_type* other = Env::load_heavy(fast_, records_); other != nullptr; other = other->next) {
-        // [collect.hazard] barrier: pairs with [treiber_stack:pop.protect], [treiber_stack:pop.release]
+        // [collect.hazard] barrier: pairs with [hazard.protect], [hazard.release]
         //   If our read is first (fallback) or the heavy barrier was, the reader's check reads what we had seen.
-        //   If the hazard is first, we see it, or its end; acquire: the reader has done with the node then.
-        if (const std::uintptr_t hazard = Env::load_heavy(fast_, other->hazard); hazard != 0) {
+        //   If the hazard is first, we see it, or its end; acquire: the reader has done with the block then.
+        const std::uintptr_t hazard = Env::load_heavy(fast_, other->hazard);
+        if (hazard == core::everything) {
+            return false;
+        }
+        if (hazard != 0) {
             found.add(hazard);
         }
     }

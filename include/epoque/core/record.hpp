@@ -42,6 +42,9 @@ inline constexpr std::size_t wait_buckets = 24;
 /// Who owns a record: nobody, a thread, or nobody although garbage waits in it (an adopter is welcome).
 enum owner_state : std::uint32_t { vacant = 0, held = 1, orphaned = 2 };
 
+/// The hazard of a thread whose operation runs inside another one of its own: it names both, and all else.
+inline constexpr std::uintptr_t everything = 1;
+
 /// How a hazard names an object that carries its hook here.
 inline std::uintptr_t hazard_of(const void* hook) noexcept {
     // SAFETY: a number to compare; never made a pointer again.

@@ -24,14 +24,24 @@
 ///         - hand-off by CAS (no membarrier): whoever changes `state` away from EMPTY first decides.
 ///   Q3  A queue is closed once, at its last segment: by the closed bit in `enq` while its ticket is below `slots`, or by
 ///       `next` = closed_end when the segment is full and has no next one. Nothing is ever linked behind it.
-///   Q4  head_ never passes tail_: a segment is left by tail_ before it is left by head_, and retired after both.
+///   Q4  head_ never passes tail_: a segment is left by tail_ before it is left by head_, and retired after both. Neither word
+///       comes back to a segment that it has left.
 ///   Q5  A segment is linked with an element already in cell 0.
 ///   Q6  One consumer: it alone writes deq and head_, and it alone retires segments; so it reads them, and the segments from
-///       head_ on, without a pin. `deq` passes a cell before its element is taken (an element's code may pop again).
+///       head_ on, without a hazard. `deq` passes a cell before its element is taken: an element's code may pop again, and
+///       leave the segment. So while it is moved out by such code the segment is the consumer's hazard.
+///   Q7  A thread looks into a segment only while that is its hazard and tail_ or head_ was read to lead there since
+///       (core/domain_hazards.hpp, H1). So the segment's address is that of no other one, and the CASes that expect it
+///       ([push.advance], [close.tail_on], [close.hint], [push.closed], [leave.tail], [leave.head]) find that very segment: no
+///       ABA. `next` is followed by tail_ or head_ only; a thread that read it goes there by reading these again.
+///
+/// Garbage: a thread that sleeps in an operation keeps one segment, and a thread that pops keeps up to 256 KiB of drained ones
+/// (one, where a segment is larger) for reuse. Nobody's guard keeps any.
 ///
 /// Progress: lock-free. A push retries only when a consumer abandoned its cell, and each round uses up a ticket; after at
 /// most `slots` of them the segment is full, and the push that links the next one cannot be abandoned (Q5). A pop retries
-/// only when it abandoned a cell or somebody else took a ticket. Where the kernel begins to refuse membarrier after
+/// only when it abandoned a cell or somebody else took a ticket. Either begins again, as close and the observers do, when its
+/// segment was left while it was being protected: a push succeeded in between. Where the kernel begins to refuse membarrier after
 /// start-up, abandoning waits for the producer, or for the kernel (the queue is blocking then; barrier::was_called() says
 /// so).
 /// Linearizes: push at the FAA of the ticket that it keeps ([push.ticket]) or at [push.link]; pop at the later one of its
@@ -169,7 +179,9 @@ class segment_queue {
     EPOQUE_COLD bool abandon(const segment* of, std::uint64_t ticket, cell& slot) noexcept;
     template <class Put, class Undo>
     EPOQUE_COLD conqueue_status extend(record_type& record, segment* last, Put& put, Undo& undo);
-    void leave_segment(record_type& record, segment* passed, segment* next) noexcept;
+    bool leave_segment(segment* passed, segment* next) noexcept;
+    std::uintptr_t protect_tail(hazard<Env>& held) const noexcept;
+    segment* protect_head(hazard<Env>& held) const noexcept;
 
     // Read by every operation, written once a segment.
     alignas(interference_size) atomic<segment*> head_{nullptr}; // consumers

@@ -22,9 +22,9 @@ template <class Cells, class Env, consumers Consumers>
 segment_queue<Cells, Env, Consumers>::segment_queue(domain_type& home, Cells cells)
     : home_(home), cells_(cells), slots_(detail::slots_for<Env>(cells_.template stride<header>())),
       block_class_(home.pool_class(segment_bytes(), segment_align())) {
-    const auto pinned = home_.pin();
-    fast_ = pinned.record().fast;
-    segment* first = make_segment(pinned.record(), 0);
+    record_type& record = home_.own_record();
+    fast_ = record.fast;
+    segment* first = make_segment(record, 0);
     // [init.head] relaxed: whoever shares the queue with other threads publishes it.
     head_.store(first, Env::relaxed);
     // [init.tail] relaxed: as [init.head].
@@ -63,6 +63,7 @@ void segment_queue<Cells, Env, Consumers>::destroy(Drop drop) noexcept {
 template <class Cells, class Env, consumers Consumers>
 auto segment_queue<Cells, Env, Consumers>::make_segment(record_type& record, std::uint64_t base) -> segment* {
     const std::size_t bytes = segment_bytes();
+    record.pool.trim_mine(record.magazine); // a thread that only pushes has no other moment for it
     void* memory = record.allocate(block_class_, bytes, segment_align());
     // SAFETY: a fresh block, large enough for the header and `slots_` cells behind it, aligned for both.
     auto* made = ::new (memory) segment(base, slots_, static_cast<std::uint32_t>(bytes), block_class_);
@@ -91,18 +92,50 @@ void segment_queue<Cells, Env, Consumers>::segment::end(hook* self, record_type&
     runner.deallocate(block_class, gone, bytes, segment_align());
 }
 
+// ---- hazards -----------------------------------------------------------------------------------------------------------
+
+/// tail_; the segment that it leads to is protected (Q7).
+template <class Cells, class Env, consumers Consumers>
+std::uintptr_t segment_queue<Cells, Env, Consumers>::protect_tail(hazard<Env>& held) const noexcept {
+    // [tail.look] relaxed: only what to protect; [tail.check] decides.
+    for (std::uintptr_t tail = tail_.load(Env::relaxed);;) {
+        held.protect(static_cast<const hook*>(pointer(tail)));
+        // [tail.check] acquire: pairs with [push.advance], [leave.tail], [close.tail_on], [close.hint], [push.closed]
+        //   The segment was built before it was linked. Who is told `closed` sees what happened before the close.
+        const std::uintptr_t now = tail_.load(Env::acquire);
+        if (now == tail) [[likely]] {
+            return tail;
+        }
+        tail = now;
+    }
+}
+
+/// head_, protected.
+template <class Cells, class Env, consumers Consumers>
+auto segment_queue<Cells, Env, Consumers>::protect_head(hazard<Env>& held) const noexcept -> segment* {
+    // [head.look] relaxed: as [tail.look].
+    for (segment* head = head_.load(Env::relaxed);;) {
+        held.protect(static_cast<const hook*>(head));
+        // [head.check] acquire: pairs with [leave.head]
+        //   The segment was built before it was linked; and tail_ has come here, too (Q4).
+        segment* const now = head_.load(Env::acquire);
+        if (now == head) [[likely]] {
+            return head;
+        }
+        head = now;
+    }
+}
+
 // ---- push --------------------------------------------------------------------------------------------------------------
 
 template <class Cells, class Env, consumers Consumers>
 template <class Put, class Undo>
 void segment_queue<Cells, Env, Consumers>::push(std::size_t count, std::size_t& pushed, Put put, Undo undo) {
-    const auto pinned = home_.pin();
-    record_type& record = pinned.record();
+    record_type& record = home_.own_record();
+    hazard<Env> held(record);
     pushed = 0;
     while (pushed < count) {
-        // [push.tail] acquire: pairs with [push.advance], [leave.tail], [close.tail_on]
-        //   The segment was built before it was linked.
-        const std::uintptr_t tail = tail_.load(Env::acquire);
+        const std::uintptr_t tail = protect_tail(held);
         segment* last = pointer(tail);
         if ((tail & closed_tail) != 0) {
             return;
@@ -134,7 +167,7 @@ void segment_queue<Cells, Env, Consumers>::push(std::size_t count, std::size_t& 
         }
         if (extended == conqueue_status::closed) {
             std::uintptr_t open = number(last);
-            // [push.closed] release: pairs with [closed.hint]
+            // [push.closed] release: pairs with [closed.hint], [tail.check]
             //   Spares later pushes the ticket, and tells is_closed(). Failure (relaxed): it is set already.
             tail_.compare_exchange_strong(open, open | closed_tail, Env::release, Env::relaxed);
             return;
@@ -203,7 +236,7 @@ conqueue_status segment_queue<Cells, Env, Consumers>::extend(record_type& record
         return conqueue_status::closed;
     }
     std::uintptr_t expected = number(last);
-    // [push.advance] release: pairs with [push.tail], [close.tail], [sent.tail]
+    // [push.advance] release: pairs with [tail.check]
     //   Who reads the new tail sees the segment built. Failure (relaxed): somebody else advanced it.
     tail_.compare_exchange_strong(expected, number(next), Env::release, Env::relaxed);
     return result;
@@ -219,12 +252,10 @@ std::size_t segment_queue<Cells, Env, Consumers>::pop(std::size_t count, conqueu
     if (count == 0) {
         return 0;
     }
-    const auto pinned = home_.pin();
-    record_type& record = pinned.record();
+    record_type& record = home_.own_record();
+    hazard<Env> held(record);
     for (;;) {
-        // [pop.head] acquire: pairs with [leave.head]
-        //   The segment was built before it was linked.
-        segment* first = head_.load(Env::acquire);
+        segment* first = protect_head(held);
         // [pop.deq] acquire: orders this load before [pop.empty]; pairs with [pop.ticket]
         //   `deq` must be the older one of the two readings, otherwise a queue that is never empty may look so.
         const std::uint64_t next = first->deq.load(Env::acquire);
@@ -248,7 +279,11 @@ std::size_t segment_queue<Cells, Env, Consumers>::pop(std::size_t count, conqueu
                     why = closed ? conqueue_status::closed : conqueue_status::empty;
                     return 0;
                 }
-                leave_segment(record, first, following);
+                const bool left = leave_segment(first, following);
+                held.release(); // so that the pass that this may begin finds the segment free
+                if (left) {
+                    home_.retire_unguarded(record, first);
+                }
                 continue;
             }
             wanted = std::min<std::uint64_t>(count, end - next);
@@ -271,13 +306,18 @@ std::size_t segment_queue<Cells, Env, Consumers>::pop(std::size_t count, conqueu
     }
 }
 
-/// The same for the only consumer (Q6): neither a pin nor a read-modify-write. A batch ends at what is not there yet, and at
+/// The same for the only consumer (Q6): neither a hazard nor a read-modify-write. A batch ends at what is not there yet, and at
 /// the end of a segment.
 template <class Cells, class Env, consumers Consumers>
 template <class Take>
 std::size_t segment_queue<Cells, Env, Consumers>::pop(std::size_t count, conqueue_status& why, Take take)
     requires(Consumers == consumers::one)
 {
+    // Who runs no element's code needs the record at the end of a segment only.
+    [[maybe_unused]] record_type* record = nullptr;
+    if constexpr (!Cells::runs_no_code) {
+        record = &home_.own_record(); // now: it may throw, and a ticket can't be given back
+    }
     std::size_t got = 0;
     while (got < count) {
         // [alone.head] relaxed: our own last write (Q6).
@@ -309,8 +349,10 @@ std::size_t segment_queue<Cells, Env, Consumers>::pop(std::size_t count, conqueu
                     why = closed ? conqueue_status::closed : conqueue_status::empty;
                     return 0;
                 }
-                const auto pinned = home_.pin();
-                leave_segment(pinned.record(), first, following);
+                record_type& mine = home_.own_record();
+                if (leave_segment(first, following)) {
+                    home_.retire_unguarded(mine, first);
+                }
                 continue;
             }
             ours = obtain(first, next, cell_of(first, next));
@@ -320,7 +362,13 @@ std::size_t segment_queue<Cells, Env, Consumers>::pop(std::size_t count, conqueu
         //   // LP (or push's)
         first->deq.store(next + 1, Env::release);
         if (ours) {
-            take(cell_of(first, next));
+            if constexpr (Cells::runs_no_code) {
+                take(cell_of(first, next));
+            } else {
+                hazard<Env> held(*record); // Q6. Nobody else retires the segment: there is nothing to check
+                held.protect(static_cast<const hook*>(first));
+                take(cell_of(first, next));
+            }
             ++got;
         }
     }
@@ -379,29 +427,28 @@ bool segment_queue<Cells, Env, Consumers>::abandon(const segment* of, std::uint6
     }
 }
 
+/// Moves tail_ and head_ on from a segment of which every ticket is given out; true when it is ours to retire.
 template <class Cells, class Env, consumers Consumers>
-void segment_queue<Cells, Env, Consumers>::leave_segment(record_type& record, segment* passed, segment* next) noexcept {
+bool segment_queue<Cells, Env, Consumers>::leave_segment(segment* passed, segment* next) noexcept {
     std::uintptr_t tail = number(passed);
-    // [leave.tail] release: pairs with [push.tail], [close.tail], [sent.tail]
-    //   Q4: tail_ leaves the segment first. Failure (relaxed): it has left already.
+    // [leave.tail] release: pairs with [tail.check]
+    //   Q4: tail_ leaves the segment first. Failure (relaxed): it has left already; whoever checks tail_ after a heavy barrier
+    //   that follows will not find what we did not find.
     tail_.compare_exchange_strong(tail, number(next), Env::release, Env::relaxed);
     segment* head = passed;
-    // [leave.head] release: pairs with [pop.head], [received.head]
+    // [leave.head] release: pairs with [head.check]
     //   Who reads the new head sees the segment built, and tail_ past the old one. Failure (relaxed): not ours to retire.
-    if (head_.compare_exchange_strong(head, next, Env::release, Env::relaxed)) {
-        home_.retire_hook(record, passed);
-    }
+    return head_.compare_exchange_strong(head, next, Env::release, Env::relaxed);
 }
 
 // ---- close and observers -----------------------------------------------------------------------------------------------
 
 template <class Cells, class Env, consumers Consumers>
 void segment_queue<Cells, Env, Consumers>::close() noexcept {
-    const auto pinned = home_.pin();
-    // [close.tail] acquire: pairs with [push.advance], [leave.tail]
-    //   As [push.tail].
-    segment* last = pointer(tail_.load(Env::acquire));
+    hazard<Env> held(home_.own_record());
+    segment* last = nullptr;
     for (;;) {
+        last = pointer(protect_tail(held));
         // [close.enq] relaxed: only the expected value of [close.mark].
         std::uint64_t word = last->enq.load(Env::relaxed);
         while ((word & closed_ticket) == 0 && word < slots_) {
@@ -421,14 +468,13 @@ void segment_queue<Cells, Env, Consumers>::close() noexcept {
             break;
         }
         std::uintptr_t expected = number(last);
-        // [close.tail_on] release: pairs with [push.tail], [sent.tail]
+        // [close.tail_on] release: pairs with [tail.check]
         //   As [push.advance]; `next` was acquired by the failed [close.end].
         tail_.compare_exchange_strong(expected, number(next), Env::release, Env::relaxed);
-        last = next;
     }
     std::uintptr_t open = number(last);
-    // [close.hint] release: pairs with [closed.hint]
-    //   As [push.closed]; tail_ is at `last`: we found it there or moved it there, and nothing is linked behind.
+    // [close.hint] release: pairs with [closed.hint], [tail.check]
+    //   As [push.closed]; tail_ is at `last`: we found it there, and nothing is linked behind.
     tail_.compare_exchange_strong(open, open | closed_tail, Env::release, Env::relaxed);
 }
 
@@ -441,20 +487,16 @@ bool segment_queue<Cells, Env, Consumers>::is_closed() const noexcept {
 
 template <class Cells, class Env, consumers Consumers>
 std::uint64_t segment_queue<Cells, Env, Consumers>::was_sent() const {
-    const auto pinned = home_.pin();
-    // [sent.tail] acquire: pairs with [push.advance], [leave.tail], [close.tail_on]
-    //   As [push.tail].
-    const segment* last = pointer(tail_.load(Env::acquire));
+    hazard<Env> held(home_.own_record());
+    const segment* last = pointer(protect_tail(held));
     // [sent.enq] relaxed: a snapshot.
     return last->base + tickets(last->enq.load(Env::relaxed));
 }
 
 template <class Cells, class Env, consumers Consumers>
 std::uint64_t segment_queue<Cells, Env, Consumers>::was_received() const {
-    const auto pinned = home_.pin();
-    // [received.head] acquire: pairs with [leave.head]
-    //   As [pop.head].
-    const segment* first = head_.load(Env::acquire);
+    hazard<Env> held(home_.own_record());
+    const segment* first = protect_head(held);
     // [received.deq] acquire: pairs with [pop.ticket], [alone.pass]
     //   As [pop.deq], for was_empty().
     return first->base + tickets(first->deq.load(Env::acquire));

@@ -123,36 +123,6 @@ class treiber_stack {
         return static_cast<std::size_t>(reinterpret_cast<std::uintptr_t>(&record) / sizeof(record_type)) % places;
     }
 
-    /// The calling thread's hazard.
-    class hazard {
-      public:
-        explicit hazard(record_type& record) noexcept : record_(record) {}
-        hazard(const hazard&) = delete;
-        hazard& operator=(const hazard&) = delete;
-        ~hazard() {
-            if (held_) {
-                release();
-            }
-        }
-        void protect(cell* node) noexcept {
-            held_ = true;
-            // [pop.protect] barrier: pairs with [domain_hazards:collect.heavy], [domain_hazards:collect.hazard]
-            //   If our barrier is first, whoever unlinks the node sees our hazard, and keeps it.
-            //   If the heavy one is first, [pop.check] reads that the node is not linked any more.
-            Env::store_light(record_.fast, record_.hazard, hazard_of(hook_at(node)));
-        }
-        void release() noexcept {
-            held_ = false;
-            // [pop.release] release: pairs with [domain_hazards:collect.hazard]
-            //   Whoever reads it frees the node after our last look into it.
-            Env::store_release(record_.fast, record_.hazard, std::uintptr_t{0});
-        }
-
-      private:
-        record_type& record_;
-        bool held_ = false;
-    };
-
     struct alignas(interference_size) place {
         atomic<std::uintptr_t> word{0};
     };
@@ -280,7 +250,7 @@ template <class Cells, class Env>
 template <class Take>
 conqueue_status treiber_stack<Cells, Env>::pop(Take take) {
     record_type& record = home_.own_record();
-    hazard held(record);
+    hazard<Env> held(record);
     backoff<Env> wait;
     // [pop.head] acquire: pairs with [push.link], [close.mark]
     //   As [pop.check]. // LP of `empty`, `closed`
@@ -290,7 +260,7 @@ conqueue_status treiber_stack<Cells, Env>::pop(Take take) {
         if (node == nullptr) {
             return (head & closed_bit) != 0 ? conqueue_status::closed : conqueue_status::empty;
         }
-        held.protect(node);
+        held.protect(hook_at(node));
         // [pop.check] acquire: pairs with [push.link], [close.mark]
         //   The node was built before it was linked; all changes of head_ are read-modify-writes, so every earlier
         //   push's release is in the same release sequence.  // LP of `empty`, `closed`
@@ -303,7 +273,7 @@ conqueue_status treiber_stack<Cells, Env>::pop(Take take) {
         //   As [pop.head]. Failure (relaxed): nothing of it is used.  // LP
         if (head_.compare_exchange_strong(head, next, Env::acquire, Env::relaxed)) [[likely]] {
             // owns: the element of `node`
-            held.release(); // before the element's own code, which may use stacks
+            held.release(); // it is ours now; and the element's own code may use stacks
             take(*node);
             retire(record, node);
             return conqueue_status::success;

@@ -48,7 +48,7 @@ class unbounded_fifo {
     /// Synchronization: with the pop that returns this value (release/acquire).
     /// Complexity:      O(1), one read-modify-write; retries only when a consumer abandoned the cell.
     /// Throws:          bad_alloc, or what T's copy constructor throws; queue and `value` are then unchanged.
-    /// Pins:            for the duration of the call; may run up to 8 deferred deleters.
+    /// Pins:            nothing, and runs no deleters.
     /// See:             docs/memory-model.md#queue
     bool push(T&& value) { return try_push(std::move(value)) == conqueue_status::success; }
     bool push(const T& value)
@@ -107,7 +107,7 @@ class unbounded_fifo {
     /// Synchronization: with the push of this element; `closed` with the close.
     /// Complexity:      O(1), one read-modify-write; none on an empty queue, and none by the only consumer.
     /// Throws:          bad_alloc, on a thread's first use of the domain only.
-    /// Pins:            as push; the only consumer does at the end of a segment.
+    /// Pins:            as push.
     expected<T, conqueue_status> try_pop() { return pop_one<T>(core_); }
 
     /// Takes up to `count` elements into `out`, in order. Of an mpsc_queue: the consumer only.
@@ -134,9 +134,9 @@ class unbounded_fifo {
     /// Whether close has begun to take effect; true once a close has returned. Progress: wait-free.
     bool is_closed() const noexcept { return core_.is_closed(); }
 
-    /// Whether the queue looked empty a moment ago. Progress: wait-free.
+    /// Whether the queue looked empty a moment ago. Progress: lock-free.
     bool was_empty() const { return core_.was_empty(); }
-    /// About how many elements it held a moment ago; cells that were abandoned count until they are passed.
+    /// About how many elements it held a moment ago; cells that were abandoned count until they are passed. Progress: lock-free.
     std::size_t was_size() const {
         const std::uint64_t received = core_.was_received();
         const std::uint64_t sent = core_.was_sent();
