@@ -28,6 +28,8 @@
 ///   W4  A slot's value is read speculatively and counts only when the CAS of top_ succeeds; the slot is not written again
 ///       before top_ has passed its index.
 ///   W5  bottom_ is written by the owner only, without membarrier by read-modify-writes only (base/env.hpp).
+///   W6  A thief looks into a ring only while that is its hazard and ring_ was read to lead there since
+///       (core/domain_hazards.hpp, H1). The owner alone changes ring_, and retires what was there. Nobody's guard keeps it.
 ///
 /// Progress: the owner is wait-free, but for the growth of the ring, which is the allocator's. Thieves are lock-free: a
 /// steal fails only because another one, or a pop, succeeded, or because the border is just being moved; every 33rd thief
@@ -73,7 +75,8 @@ concept stealable =
 /// Order:            the owner takes the newest, thieves the oldest. Linearizable in the order of happens-before: a push that
 ///                   nothing has told a thief of may still be on its way when its call has returned.
 /// Memory:           8 bytes an element (or fewer, with the element), at least 64, in a ring that doubles and never shrinks;
-///                   outgrown rings are reclaimed by the domain when no thief looks at them.
+///                   outgrown rings are freed when no thief looks at them; up to 256 KiB of them wait with the owner's thread.
+///                   A thief that sleeps inside a steal keeps one.
 /// Fairness:         none among thieves.
 /// Progress:         the owner wait-free (the ring's growth apart), thieves lock-free.
 /// Concurrency:      push and try_pop: one thread at a time, the owner; who hands ownership over synchronizes. try_steal,
@@ -115,7 +118,7 @@ class work_stealing_deque {
     /// Synchronization: with the steal that returns this value (release/acquire).
     /// Complexity:      O(1), no read-modify-write; amortised over the ring's growth.
     /// Throws:          bad_alloc, when the ring has to grow; the deque is then unchanged.
-    /// Pins:            only while the ring grows; may then run up to 8 deferred deleters.
+    /// Pins:            nothing, and runs no deleters.
     /// See:             docs/memory-model.md#deque
     void push(T value);
 
@@ -139,7 +142,7 @@ class work_stealing_deque {
     /// Synchronization: with the push of this element.
     /// Complexity:      O(1), one read-modify-write; a heavy barrier once for each half of what the deque holds.
     /// Throws:          bad_alloc, on a thread's first use of the domain only.
-    /// Pins:            for the duration of the call; may run up to 8 deferred deleters.
+    /// Pins:            as push.
     expected<T, conqueue_status> try_steal();
 
     /// Whether it looked empty a moment ago. Progress: wait-free.
@@ -156,6 +159,7 @@ class work_stealing_deque {
     EPOQUE_COLD void push_and_grow(T value, ring* outgrown, std::uint64_t top, std::uint64_t bottom);
     EPOQUE_NOINLINE expected<T, conqueue_status> pop_public(std::uint64_t bottom, bool announced) noexcept;
     EPOQUE_COLD bool make_public(std::uint64_t top, std::uint64_t bottom) noexcept;
+    ring* protect_ring(core::hazard<Env>& held) const noexcept;
 
     // The owner's line: bottom_ is read by thieves, too.
     alignas(interference_size) atomic<std::uint64_t> bottom_{first_index}; // one past the newest element
@@ -210,10 +214,10 @@ void work_stealing_deque<T, Env>::push(T value) {
     Env::store_release(fast_, bottom_, bottom + 1);
 }
 
-/// push, into a ring of twice the size. The old one is retired last: that may run deleters, and they may use this deque.
+/// push, into a ring of twice the size. The old one is retired last: that may run the allocator's code, which may use this deque.
 template <stealable T, class Env>
 void work_stealing_deque<T, Env>::push_and_grow(T value, ring* outgrown, std::uint64_t top, std::uint64_t bottom) {
-    const auto pinned = home_.pin();
+    core::record<Env>& record = home_.own_record();
     ring* larger = ring::make(2 * outgrown->slots());
     for (std::uint64_t index = top; index != bottom; ++index) {
         // [grow.copy] relaxed: the owner wrote both, and [grow.ring] publishes the copy.
@@ -221,13 +225,13 @@ void work_stealing_deque<T, Env>::push_and_grow(T value, ring* outgrown, std::ui
     }
     // [grow.slot] relaxed: as [push.slot].
     (*larger)[bottom].store(value, Env::relaxed);
-    // [grow.ring] release: pairs with [steal.ring]
+    // [grow.ring] release: pairs with [ring.check]
     //   The ring and the copies. Thieves that still read the old one find the same elements there: nobody writes it again.
     ring_.store(larger, Env::release);
     // [grow.bottom] release: pairs with [steal.peek], [steal.bottom]
     //   As [push.bottom].  // LP
     Env::store_release(fast_, bottom_, bottom + 1);
-    home_.retire_hook(pinned.record(), outgrown);
+    home_.retire_unguarded(record, outgrown);
 }
 
 template <stealable T, class Env>
@@ -313,9 +317,24 @@ expected<T, conqueue_status> work_stealing_deque<T, Env>::pop_public(std::uint64
 
 // ---- thieves ---------------------------------------------------------------------------------------------------------------
 
+/// The ring, protected (W6).
+template <stealable T, class Env>
+auto work_stealing_deque<T, Env>::protect_ring(core::hazard<Env>& held) const noexcept -> ring* {
+    // [ring.look] relaxed: only what to protect; [ring.check] decides.
+    for (ring* at = ring_.load(Env::relaxed);;) {
+        held.protect(static_cast<const core::retired<Env>*>(at));
+        // [ring.check] acquire: pairs with [grow.ring]
+        //   The ring was built, and the elements copied, before it was published.
+        ring* const now = ring_.load(Env::acquire);
+        if (now == at) [[likely]] {
+            return at;
+        }
+        at = now;
+    }
+}
+
 template <stealable T, class Env>
 expected<T, conqueue_status> work_stealing_deque<T, Env>::try_steal() {
-    const auto pinned = home_.pin();
     // [steal.top] acquire: pairs with [steal.take], [pop.meet], [pop.last], [pop.skip]
     //   bottom_ must be read after it, and be at least as new as what the one who moved top_ had seen or written.
     std::uint64_t top = top_.load(Env::acquire);
@@ -339,9 +358,8 @@ expected<T, conqueue_status> work_stealing_deque<T, Env>::try_steal() {
     if (bottom_.load(Env::acquire) <= top) {
         return unexpected(conqueue_status::empty);
     }
-    // [steal.ring] acquire: pairs with [grow.ring]
-    //   The ring was built, and the elements copied, before it was published. It lives: we are pinned.
-    ring* at = ring_.load(Env::acquire);
+    core::hazard<Env> held(home_.own_record());
+    ring* at = protect_ring(held);
     // [steal.slot] relaxed: published by [push.bottom] or [grow.ring]; counts only if [steal.take] succeeds.
     const T value = (*at)[top].load(Env::relaxed);
     // [steal.take] release: pairs with [steal.top], [push.top]

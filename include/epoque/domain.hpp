@@ -116,7 +116,7 @@ struct domain_options {
 /// Memory:           n threads that retire and no guard that stays: about 5 * n * 256 KiB wait at most, where an object of s
 ///                   bytes counts max(s, 512). A guard that stays, or a thread asleep inside an operation that pins, adds
 ///                   all that is retired meanwhile; domain_options::max_pending_bytes makes retire() wait instead
-///                   (docs/memory-model.md#garbage). Nodes of stacks and segments of queues are kept by neither.
+///                   (docs/memory-model.md#garbage). Nodes of stacks, segments of queues and rings of deques are kept by neither.
 /// Concurrency:      any thread, every member but the destructor.
 /// Fork:             the child goes on with the calling thread, guards and all; the other threads' guards end and their garbage
 ///                   is adopted. An object that another thread had in its hands (an element it was moving, a deleter that it
@@ -214,7 +214,7 @@ class basic_domain {
     void synchronize();
 
     /// Waits until everything retired before this call has been freed, also what sleeping and exited threads retired. (Not
-    /// what stacks and queues keep for reuse by a thread that lives, 512 blocks or 256 KiB at most: no deleter is among it, but
+    /// what stacks, queues and deques keep for reuse by a thread that lives, 512 blocks or 256 KiB at most: no deleter is among it, but
     /// code of the structure's; end the domain before you unload that.)
     ///
     /// Precondition:    as synchronize.

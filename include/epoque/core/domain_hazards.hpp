@@ -3,7 +3,7 @@
 /// Layer: domain. Hazards: how an operation keeps one block that it looks into, and that alone; include domain.hpp.
 ///
 /// A guard keeps everything that is retired while it lasts: right for users, whose regions reach they alone know what. An operation
-/// of ours looks into one block at a time: a stack's node, a queue's segment. It says which, and a thread that sleeps in it keeps
+/// of ours looks into one block at a time: a stack's node, a queue's segment, a deque's ring. It says which, and a thread that sleeps in it keeps
 /// that block and nothing else.
 ///
 ///     reader, in its own record                 who unlinked X, with 512 blocks, or 256 KiB, in its limbo
