@@ -35,6 +35,8 @@
 #define EPOQUE_COLD __attribute__((noinline, cold))
 // The same for a path that is not rare, only long: `cold` would have it compiled for size.
 #define EPOQUE_NOINLINE __attribute__((noinline))
+// A small object lives in registers only where none of its members is called.
+#define EPOQUE_ALWAYS_INLINE __attribute__((always_inline))
 
 namespace epoque {
 

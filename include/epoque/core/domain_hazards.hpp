@@ -33,6 +33,7 @@
 /// (asymmetric barriers). The filter after Bloom, Space/time trade-offs in hash coding, 1970.
 #pragma once
 
+#include "epoque/base/config.hpp"
 #include "epoque/domain.hpp"
 
 #include <array>
@@ -70,27 +71,27 @@ class address_filter {
 template <class Env>
 class hazard {
   public:
-    explicit hazard(record<Env>& mine) noexcept : record_(mine) {
+    EPOQUE_ALWAYS_INLINE explicit hazard(record<Env>& mine) noexcept : record_(mine) {
         // [hazard.outer] relaxed: our own store. Not 0: we run inside another operation (H4).
         outer_ = mine.hazard.load(Env::relaxed);
     }
     hazard(const hazard&) = delete;
     hazard& operator=(const hazard&) = delete;
-    ~hazard() {
+    EPOQUE_ALWAYS_INLINE ~hazard() {
         if (held_) {
             release();
         }
     }
 
     /// Names the block that carries, or will carry, its hook here; in place of the one before. To be checked then (H1).
-    void protect(const void* hook) noexcept {
+    EPOQUE_ALWAYS_INLINE void protect(const void* hook) noexcept {
         held_ = true;
         // [hazard.protect] barrier: pairs with [collect.heavy], [collect.hazard]
         //   If our barrier is first, whoever unlinks the block sees our hazard, and keeps it.
         //   If the heavy one is first, our check reads that the block is not linked any more.
         Env::store_light(record_.fast, record_.hazard, outer_ == 0 ? hazard_of(hook) : everything);
     }
-    void release() noexcept {
+    EPOQUE_ALWAYS_INLINE void release() noexcept {
         held_ = false;
         // [hazard.release] release: pairs with [collect.hazard]
         //   Whoever reads it frees the block after our last look into it.
@@ -105,8 +106,9 @@ class hazard {
 
 } // namespace core
 
+// inline: on the path of each pop of a stack, and no longer than a call of it.
 template <class Env>
-void basic_domain<Env>::retire_unguarded(record_type& record, hook* object) noexcept {
+inline void basic_domain<Env>::retire_unguarded(record_type& record, hook* object) noexcept {
     record.retired_count.add(1);
     record.retired_size.add(object->bytes);
     record.limbo_size.add(object->bytes);
