@@ -11,7 +11,7 @@
 ///     | state: idle              |            +-- all readers gone at epoch 8       +-- each unpin frees two
 ///     +--------------------------+
 ///
-/// Invariants (proof: docs/memory-model.md#domain):
+/// Invariants (proof: docs/memory-model.md#grace):
 ///   D1  The epoch goes from e to e+1 only after a heavy barrier that followed the reading of e, and a scan that found
 ///       each record idle or pinned at e.
 ///   D2  An object is stamped with the epoch read after its unlinking, with a light barrier between the two.
@@ -314,6 +314,7 @@ class basic_domain {
     void disown(record_type& record) noexcept;
     void take_expired(record_type& record, list& due) noexcept;
     void refuse(const record_type& record, const char* what) const noexcept;
+    static bool runs_inside_ours(const record_type& record) noexcept;
 
     /// barrier()'s: one thread has it.
     class turn {
@@ -328,6 +329,7 @@ class basic_domain {
     };
     void free_all(record_type& mine);
     EPOQUE_NOINLINE void free_unprotected(record_type& record) noexcept;
+    void take_in_limbos(record_type& mine, std::uint64_t most) noexcept;
     void collect_limbos(record_type& mine) noexcept;
     bool collect_hazards(core::address_filter& found) noexcept;
 

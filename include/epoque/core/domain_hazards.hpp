@@ -25,8 +25,9 @@
 ///   H1, H2 and H4 imply: nobody looks into a block that was freed, and one that is somebody's hazard does not come back: no ABA.
 ///
 /// Bound: a thread's limbo holds at most 512 blocks or 256 KiB and one block, those that are hazards, and until the next pass
-/// those few that the filter took for one. Only a thread that sleeps in an operation inside an operation keeps more: as a guard
-/// does, everything. Where the kernel begins to refuse membarrier nothing is freed any more.
+/// those few that the filter took for one; now and then another such limbo, of a thread that has ended. Only a thread that
+/// sleeps in an operation inside an operation keeps more: as a guard does, everything; that counts as garbage (domain_options).
+/// H4 goes by the order of calls: code that runs inside an operation must not switch to another fiber of its thread. Where the kernel begins to refuse membarrier nothing is freed any more.
 /// Progress: lock-free modulo membarrier, once in so many unlinkings. The only foreign code that runs here is the allocator's.
 ///
 /// Sources: Michael, Hazard pointers, TPDS 2004. Dice, Herlihy, Kogan, Fast non-intrusive memory reclamation, ISMM 2016
@@ -128,11 +129,13 @@ void basic_domain<Env>::free_unprotected(record_type& record) noexcept {
     }
     record.passing = true;
     record.limbo_budget = Env::advance_bytes - Env::advance_bytes / Env::advance_objects;
+    take_in_limbos(record, 1);
     core::address_filter hazards(++record.passes);
     // What comes in behind these was perhaps unlinked after the heavy barrier: the next pass's.
     std::uint64_t left = record.limbo.count();
     if (!collect_hazards(hazards)) {
         left = 0;
+        record.limbo_budget /= 8; // somebody's hazard was everything, for a moment: soon again
     }
     std::uint64_t count = 0;
     std::uint64_t bytes = 0;
@@ -146,25 +149,36 @@ void basic_domain<Env>::free_unprotected(record_type& record) noexcept {
             object->reclaim(object, record);
         }
     }
+    record.limbo_size.add(0 - bytes); // first: pending_bytes()
     record.freed_count.add(count);
     record.freed_size.add(bytes);
-    record.limbo_size.add(0 - bytes);
     pool_.trim_mine(record.magazine);
     record.passing = false;
+}
+
+/// The limbos of up to `most` threads that have ended become the caller's: each pass takes one, so that none is forgotten.
+template <class Env>
+void basic_domain<Env>::take_in_limbos(record_type& mine, std::uint64_t most) noexcept {
+    // [limbo.records] acquire: pairs with [domain_impl:acquire.link]
+    //   As [domain_impl:acquire.list].
+    for (record_type* record = records_.load(Env::acquire); record != nullptr && most != 0; record = record->next) {
+        if (record != &mine && record->limbo_size.get() != 0 &&
+            (own_for_a_moment(*record, core::vacant) || own_for_a_moment(*record, core::orphaned))) {
+            const std::uint64_t bytes = record->limbo_size.get();
+            record->limbo_size.add(0 - bytes);
+            mine.limbo.splice(record->limbo);
+            mine.limbo_size.add(bytes);
+            disown(*record);
+            --most;
+        }
+    }
 }
 
 /// A pass through the caller's limbo and those of threads that have ended.
 template <class Env>
 void basic_domain<Env>::collect_limbos(record_type& mine) noexcept {
-    // [limbo.records] acquire: pairs with [domain_impl:acquire.link]
-    //   As [domain_impl:acquire.list].
-    for (record_type* record = records_.load(Env::acquire); record != nullptr; record = record->next) {
-        if (own_for_a_moment(*record, core::vacant) || own_for_a_moment(*record, core::orphaned)) {
-            mine.limbo.splice(record->limbo);
-            mine.limbo_size.add(record->limbo_size.get());
-            record->limbo_size.add(0 - record->limbo_size.get());
-            disown(*record);
-        }
+    if (!mine.passing) {
+        take_in_limbos(mine, UINT64_MAX);
     }
     free_unprotected(mine);
 }

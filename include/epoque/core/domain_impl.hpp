@@ -31,6 +31,10 @@ basic_domain<Env>::~basic_domain() {
         if (record->state.load(Env::relaxed) != record_type::idle) {
             misuse("domain destroyed while a guard of it lives. End all guards first.");
         }
+        // [dtor.hazard] relaxed: as [dtor.records].
+        if (record->hazard.load(Env::relaxed) != 0) {
+            misuse("domain destroyed while an operation on one of its structures runs. Let all threads leave first.");
+        }
     }
     list due;
     for (bool found = true; found;) {
@@ -246,7 +250,7 @@ void basic_domain<Env>::retire_with_hook(hook* object) {
 template <class Env>
 void basic_domain<Env>::pay(record_type& record) noexcept {
     if (record.over_limit) [[unlikely]] {
-        if (record.nest == 0 && !record.reclaiming) {
+        if (record.nest == 0 && !runs_inside_ours(record)) {
             relieve(record);
         } else {
             report_garbage(record);
@@ -552,9 +556,17 @@ void basic_domain<Env>::take_expired(record_type& record, list& due) noexcept {
 
 // ---- synchronize, barrier ----------------------------------------------------------------------------------------------
 
+/// Whether the record's thread runs a deleter, or element code or a memory resource inside of a structure's operation: it must not
+/// wait for others, who may wait for that operation.
+template <class Env>
+bool basic_domain<Env>::runs_inside_ours(const record_type& record) noexcept {
+    // [inside.hazard] relaxed: the caller's own.
+    return record.reclaiming || record.passing || record.hazard.load(Env::relaxed) != 0;
+}
+
 template <class Env>
 void basic_domain<Env>::refuse(const record_type& record, const char* what) const noexcept {
-    if (record.nest != 0 || record.reclaiming) {
+    if (record.nest != 0 || runs_inside_ours(record)) {
         misuse(what);
     }
 }

@@ -55,7 +55,8 @@ std::uint64_t basic_domain<Env>::pending_bytes() const noexcept {
     for (const record_type* record = records_.load(Env::acquire); record != nullptr; record = record->next) {
         // In this order: an object that another thread frees meanwhile counts too much rather than too little.
         bytes -= record->freed_size.get();
-        bytes -= record->limbo_size.get(); // for reuse, bounded, and nothing that waiting would free
+        // What is kept for reuse is nothing that waiting would free. What is above its bound (domain_hazards.hpp) counts.
+        bytes -= std::min<std::uint64_t>(record->limbo_size.get(), 2 * Env::advance_bytes);
         bytes += record->retired_size.get();
     }
     return static_cast<std::int64_t>(bytes) < 0 ? 0 : bytes;

@@ -314,7 +314,7 @@ std::size_t segment_queue<Cells, Env, Consumers>::pop(std::size_t count, conqueu
     requires(Consumers == consumers::one)
 {
     // Who runs no element's code needs the record at the end of a segment only.
-    [[maybe_unused]] record_type* record = nullptr;
+    record_type* record = nullptr;
     if constexpr (!Cells::runs_no_code) {
         record = &home_.own_record(); // now: it may throw, and a ticket can't be given back
     }
@@ -349,9 +349,11 @@ std::size_t segment_queue<Cells, Env, Consumers>::pop(std::size_t count, conqueu
                     why = closed ? conqueue_status::closed : conqueue_status::empty;
                     return 0;
                 }
-                record_type& mine = home_.own_record();
-                if (leave_segment(first, following)) {
-                    home_.retire_unguarded(mine, first);
+                if (record == nullptr) {
+                    // The first one of a thread allocates, which may run code that pops from here: all that we read is old then.
+                    record = &home_.own_record();
+                } else if (leave_segment(first, following)) {
+                    home_.retire_unguarded(*record, first);
                 }
                 continue;
             }
