@@ -80,6 +80,7 @@ concept environment =
         { Env::spin_before_abandon } -> std::convertible_to<unsigned>;
         { Env::spare_cells } -> std::convertible_to<std::size_t>;
         { Env::spin_before_park } -> std::convertible_to<unsigned>;
+        { Env::looks_before_park } -> std::convertible_to<unsigned>;
         { Env::advance_objects } -> std::convertible_to<std::int64_t>;
         { Env::advance_bytes } -> std::convertible_to<std::int64_t>;
         { Env::table_chunk_slots } -> std::convertible_to<std::uint32_t>;

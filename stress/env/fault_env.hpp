@@ -202,6 +202,7 @@ struct fault_env {
     static constexpr unsigned spin_before_abandon = 2;
     static constexpr std::size_t spare_cells = 4;
     static constexpr unsigned spin_before_park = 2;
+    static constexpr unsigned looks_before_park = 2;
     static constexpr std::int64_t advance_objects = 16;
     static constexpr std::int64_t advance_bytes = 1 << 12;
     static constexpr std::uint32_t table_chunk_slots = 8;

@@ -412,6 +412,7 @@ struct model_env {
     static constexpr unsigned spin_before_abandon = 0;
     static constexpr std::size_t spare_cells = 2;
     static constexpr unsigned spin_before_park = 0;
+    static constexpr unsigned looks_before_park = 2;
     static constexpr std::int64_t advance_objects = 1;
     static constexpr std::int64_t advance_bytes = 1;
     static constexpr std::uint32_t table_chunk_slots = 2;

@@ -146,6 +146,7 @@ struct scheduled_env {
     static constexpr unsigned spin_before_abandon = 1;
     static constexpr std::size_t spare_cells = 2;
     static constexpr unsigned spin_before_park = 1;
+    static constexpr unsigned looks_before_park = 1;
     static constexpr std::int64_t advance_objects = 2;
     static constexpr std::int64_t advance_bytes = 256;
     static constexpr std::uint32_t table_chunk_slots = 4;

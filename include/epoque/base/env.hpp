@@ -223,6 +223,7 @@ struct std_env {
     static constexpr unsigned spin_before_abandon = 32; ///< pauses; 32 measured the throughput of 256
     static constexpr std::size_t spare_cells = 32;      ///< of a bounded queue, for threads; more are made when needed
     static constexpr unsigned spin_before_park = 32;    ///< pauses, less than a microsecond
+    static constexpr unsigned looks_before_park = 32;   ///< of a task pool's idle thread, with a yield after each
     /// A thread tries to advance the epoch when it has retired this many objects, or this many bytes, or a mixture.
     static constexpr std::int64_t advance_objects = 512;
     static constexpr std::int64_t advance_bytes = std::int64_t{1} << 18;

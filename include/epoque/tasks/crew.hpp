@@ -173,7 +173,7 @@ class crew {
 
   private:
     static constexpr unsigned fair_every = 61; // a prime: in step with no loop of a task's
-    static constexpr unsigned looks = 4;       // through all deques before a worker goes to sleep
+    static constexpr unsigned yielding = 16;   // Env::relax from there on gives the processor away
     static constexpr unsigned busy_rounds = 8; // of a thief whose victims answer busy
     static constexpr std::int64_t poll_interval = 1'000'000;
 
@@ -245,16 +245,14 @@ class crew {
             return *mine;
         }
         while (!has_ended()) {
-            for (unsigned look = 0; look < looks; ++look) {
+            for (unsigned look = 0; look < Env::looks_before_park; ++look) {
                 if (node* const found = from_intake(); found != nullptr) {
                     return found;
                 }
                 if (node* const found = steal(self); found != nullptr) {
                     return found;
                 }
-                for (unsigned spins = 0; spins < Env::spin_before_park; ++spins) {
-                    Env::pause();
-                }
+                Env::relax(yielding); // whoever submits may need this processor
             }
             sleep(self);
         }
