@@ -119,7 +119,8 @@ struct breeding : crewed<breeding, 2, 1> {
         });
         team->crew().close();
         team->crew().wait_for_end(core::never_passes());
-        require(runs[0].get() + runs[1].get() + runs[2].get() == 3, "the end came before a task, or without what it did");
+        require(runs[0].get() + runs[1].get() + runs[2].get() == 3,
+                "the end came before a task, or without what it did");
     }
     void finish() {
         require(total() == 3 && refused.load(env::relaxed) == 0, "a task was lost or run twice");

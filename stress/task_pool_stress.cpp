@@ -60,6 +60,17 @@ struct line {
     std::array<std::uint64_t, most_threads> last{}; // by who put
 };
 
+/// Takes the result.
+template <class R, class Env>
+bool was_cancelled(future<R, Env>& of) {
+    try {
+        of.get();
+        return false;
+    } catch (const task_cancelled&) {
+        return true;
+    }
+}
+
 template <class Env>
 class round_of_tasks {
   public:
@@ -120,11 +131,7 @@ class round_of_tasks {
             return 1;
         });
         const bool says_cancelled = result.cancel();
-        bool got = false;
-        try {
-            got = result.get() == 1;
-        } catch (const task_cancelled&) {
-        }
+        const bool got = !was_cancelled(result);
         // (A task that is just being dropped has neither begun nor been cancelled by us.)
         if ((says_cancelled && got) || got != was_run.load(std::memory_order_relaxed)) {
             books_.lies.fetch_add(1, std::memory_order_relaxed);
@@ -146,12 +153,9 @@ class round_of_tasks {
     }
     void waited_for_in_a_lane(unsigned who, std::uint64_t random) {
         line<Env>& on = lines_[random / 16 % 2];
-        team_.execute([this, &on, result = on.order.submit(step(on, who)), mine = account(books_)]() mutable {
+        team_.execute([result = on.order.submit(step(on, who)), mine = account(books_)]() mutable {
             mine.runs();
-            try {
-                result.get();
-            } catch (const task_cancelled&) {
-            }
+            static_cast<void>(was_cancelled(result));
         });
     }
 

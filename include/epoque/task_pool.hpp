@@ -70,7 +70,7 @@ class task_pool {
   public:
     /// Throws: bad_alloc, system_error where the system has no thread left. (A thread that finds no memory for its record in the
     /// domain ends the program.)
-    explicit task_pool(task_pool_options options = {})
+    explicit task_pool(const task_pool_options& options = {})
         : crew_(options.home != nullptr ? *options.home : default_domain(), count_of(options.threads)) {
         threads_.reserve(crew_.size());
         try {

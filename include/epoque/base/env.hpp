@@ -85,7 +85,7 @@ struct std_env {
         T* get() noexcept { return std::launder(reinterpret_cast<T*>(bytes_)); }
 
       private:
-        alignas(T) std::byte bytes_[sizeof(T)];
+        alignas(T) std::byte bytes_[sizeof(T)]; // NOLINT(bugprone-sizeof-expression): also where T is a pointer
     };
 
     // ---- asymmetric barriers -------------------------------------------------------------------------------------

@@ -144,7 +144,7 @@ class promise_of : public promise<Env> {
     ~promise_of() = default;
 
     template <class Work>
-    void run(Work&& work) noexcept {
+    void run(Work&& work) noexcept { // NOLINT(bugprone-exception-escape): an exception_ptr is kept without one
         try {
             if constexpr (std::is_void_v<R>) {
                 std::forward<Work>(work)();

@@ -67,7 +67,8 @@ template <class Env, class Callable>
 class callable_node final : public task_node<Env> {
   public:
     template <class F>
-    explicit callable_node(F&& work) : task_node<Env>(&callable_node::end), work_(std::forward<F>(work)) {}
+    explicit callable_node(F&& work) // NOLINT(bugprone-forwarding-reference-overload): nodes are not copied
+        : task_node<Env>(&callable_node::end), work_(std::forward<F>(work)) {}
 
   private:
     static void end(task_node<Env>& node, fate what) noexcept {
