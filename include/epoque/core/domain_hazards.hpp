@@ -17,7 +17,7 @@
 ///       and the store that takes the hazard back; there, too, are the CASes that unlink X. (Who takes all at once owns them, and a
 ///       queue's only consumer unlinks alone: they need no hazard.)
 ///   H2  A block that was linked comes back to the pool only through a limbo, where it stays until a pass that began with a heavy
-///       barrier, later than its unlinking from every word that leads to it, has found it in no record's hazard.
+///       barrier, later than its unlinking from every word by which operations come to it, has found it in no record's hazard.
 ///   H3  A limbo is its record's owner's alone; it is in no list of garbage, and nobody's guard keeps it.
 ///   H4  An operation that begins while its thread's hazard is set runs inside another one (in an element's code, an iterator's, a
 ///       memory resource's). Its hazard is `everything` in place of X: while a pass reads that, it frees nothing. Its end gives
