@@ -258,8 +258,9 @@ typedef struct epq_domain_stats {
 
 EPQ_API epq_status epq_domain_get_stats(epq_domain_stats* out, epq_error* error) EPQ_NOEXCEPT;
 
-/* Waits until everything that was retired before the call has been freed. Blocks. For tests and shutdown. EPQ_SYS: the
- * kernel has begun to refuse membarrier, nothing can be reclaimed any more. */
+/* Waits until everything that was retired before the call has been freed, but for memory of drained queues and popped
+ * stack nodes that other threads keep for reuse (at most 512 blocks or 256 KiB each). Blocks. For tests and shutdown.
+ * EPQ_SYS: the kernel has begun to refuse membarrier, nothing can be reclaimed any more. */
 EPQ_API epq_status epq_domain_barrier(epq_error* error) EPQ_NOEXCEPT;
 
 #ifdef __cplusplus

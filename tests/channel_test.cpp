@@ -5,6 +5,7 @@
 #include "epoque/adapters/boost_lockfree.hpp"
 #include "epoque/bounded_queue.hpp"
 #include "epoque/channel.hpp"
+#include "epoque/mpsc_queue.hpp"
 #include "epoque/spsc_queue.hpp"
 #include "epoque/stack.hpp"
 #include "support.hpp"
@@ -1089,6 +1090,30 @@ TEST_F(channel_death, the_channel_is_destroyed_while_a_coroutine_waits) {
             on.reset();
         },
         "a channel was destroyed while");
+}
+
+TEST(channel, over_an_mpsc_queue_many_send_to_one_that_waits) {
+    channel<std::uint64_t, mpsc_queue<std::uint64_t>> line;
+    constexpr std::size_t senders = 3;
+    const std::uint64_t each = many(5'000);
+    std::vector<std::uint64_t> last(senders, 0);
+    std::jthread consumer([&] {
+        while (const auto got = line.pop()) {
+            const std::size_t sender = *got % senders;
+            EXPECT_EQ(*got / senders, ++last[sender]) << "of sender " << sender;
+        }
+    });
+    together(senders, [&](std::size_t sender) {
+        for (std::uint64_t i = 1; i <= each; ++i) {
+            ASSERT_TRUE(line.push(i * senders + sender));
+            if (i % 100 == 0) {
+                std::this_thread::yield(); // so that the consumer falls asleep now and then
+            }
+        }
+    });
+    line.close();
+    consumer.join();
+    EXPECT_EQ(last, std::vector<std::uint64_t>(senders, each));
 }
 
 TEST(channel, a_coroutine_may_be_destroyed_after_its_wait) {

@@ -75,8 +75,8 @@ TEST(task_pool, tasks_wait_for_tasks_whatever_the_number_of_threads) {
 }
 
 TEST(task_pool, a_task_waits_for_one_that_came_from_outside) {
-    task_pool pool(1);
     gate begun;
+    task_pool pool(1);
     future<int> second;
     auto first = pool.submit([&] {
         begun.pass();
@@ -89,8 +89,8 @@ TEST(task_pool, a_task_waits_for_one_that_came_from_outside) {
 }
 
 TEST(task_pool, tasks_are_stolen_from_one_that_takes_long) {
-    task_pool pool(2);
     std::atomic<int> done{0};
+    task_pool pool(2);
     auto breeder = pool.submit([&] {
         for (int i = 0; i < 100; ++i) {
             pool.execute([&] { done.fetch_add(1); });
@@ -104,8 +104,8 @@ TEST(task_pool, tasks_are_stolen_from_one_that_takes_long) {
 }
 
 TEST(task_pool, tasks_that_breed_tasks_starve_nobody) {
+    std::atomic<bool> outsider_ran{false}; // before the pool, whose last tasks look at it
     task_pool pool(1);
-    std::atomic<bool> outsider_ran{false};
     struct breeder {
         task_pool& pool;
         std::atomic<bool>& stop;
@@ -215,8 +215,8 @@ TEST(task_pool, a_deleter_may_submit) {
 }
 
 TEST(task_pool, old_tasks_of_a_worker_do_not_starve_behind_new_ones) {
-    task_pool pool(1);
     std::atomic<bool> old_ran{false};
+    task_pool pool(1);
     struct breeder {
         task_pool& pool;
         std::atomic<bool>& stop;
@@ -437,8 +437,8 @@ TEST(task_pool_shutdown, may_find_more_to_do_meanwhile) {
 }
 
 TEST(task_pool_shutdown, has_a_deadline) {
-    task_pool pool(2);
     gate running;
+    task_pool pool(2);
     pool.execute([&] { running.pass(); });
     running.wait_until_reached();
     EXPECT_FALSE(pool.shutdown_for(milliseconds(5)));
@@ -448,8 +448,8 @@ TEST(task_pool_shutdown, has_a_deadline) {
 }
 
 TEST(task_pool_shutdown, may_be_asked_for_by_several) {
-    task_pool pool(2);
     std::atomic<int> last{0};
+    task_pool pool(2);
     pool.on_shutdown([&] { last.fetch_add(1); });
     pool.execute([] { std::this_thread::sleep_for(milliseconds(2)); });
     together(3, [&](std::size_t) {
@@ -479,8 +479,8 @@ TEST(task_pool_shutdown, races_with_those_who_submit_and_loses_nothing) {
 }
 
 TEST(task_pool_shutdown, stop_drops_what_has_not_begun_and_tells_what_has) {
-    task_pool pool(1);
     gate begun;
+    task_pool pool(1);
     auto running = pool.submit([&](const std::stop_token& stop) {
         begun.pass();
         while (!stop.stop_requested()) {
@@ -500,9 +500,9 @@ TEST(task_pool_shutdown, stop_drops_what_has_not_begun_and_tells_what_has) {
 }
 
 TEST(task_pool_shutdown, stop_drops_what_tasks_wait_for_too) {
-    task_pool pool(1);
     std::atomic<int> begun{0};
     gate running;
+    task_pool pool(1);
     auto parent = pool.submit([&] {
         auto child = pool.submit([&] { begun.fetch_add(1); });
         running.pass();
@@ -567,8 +567,8 @@ detached hop_in_vain(task_pool& to, int& cancelled) {
 
 TEST(task_pool_coroutine, is_told_when_the_pool_has_ended) {
     int cancelled = 0;
-    task_pool pool(1);
     gate running;
+    task_pool pool(1);
     pool.execute([&] { running.pass(); });
     running.wait_until_reached();
     hop_in_vain(pool, cancelled); // waits behind the first
@@ -598,8 +598,8 @@ detached add_up(task_pool& pool, std::vector<future<int>> parts, std::atomic<int
 TEST(task_pool_coroutine, awaits_futures) {
     std::atomic<int> sum{0};
     {
-        task_pool pool(2);
         gate running;
+        task_pool pool(2);
         std::vector<future<int>> parts;
         parts.push_back(pool.submit([&] {
             running.pass();
@@ -624,8 +624,8 @@ detached consume(channel<int>& from, task_pool& pool, std::atomic<int>& sum, std
 
 TEST(task_pool_coroutine, is_resumed_when_its_task_is_dropped) {
     std::atomic<int> sum{0};
-    task_pool pool(1);
     gate running;
+    task_pool pool(1);
     pool.execute([&] { running.pass(); });
     running.wait_until_reached();
     std::vector<future<int>> parts;
@@ -641,8 +641,8 @@ TEST(task_pool_coroutine, is_resumed_by_a_pool_that_is_stopped) {
     channel<int> numbers;
     std::atomic<int> sum{0};
     std::atomic<int> elsewhere{0};
-    task_pool pool(1);
     gate running;
+    task_pool pool(1);
     pool.execute([&] { running.pass(); });
     running.wait_until_reached();
     consume(numbers, pool, sum, elsewhere);

@@ -47,7 +47,10 @@ namespace epoque {
 ///                   a copy constructor. Readers of all threads get `const T&` at the same time.
 /// Order:            linearizable; versions count the replacements.
 /// Memory:           32 bytes + sizeof(T) a version. An old version is destroyed by whatever thread leaves a guard of the domain
-///                   when nobody can see it any more; a view that stays keeps all versions retired since.
+///                   when nobody can see it any more; a view that stays keeps all versions retired since. The domain goes by
+///                   objects and bytes, not by time: where nothing else is retired, about 1,500 old versions, or 768 KiB of
+///                   them, wait for later ones. It counts sizeof(T), not what T owns: if that is much, call domain::barrier()
+///                   after a store.
 /// Fairness:         none among writers.
 /// Progress:         readers wait-free, writers lock-free.
 /// Concurrency:      any thread, every member, but constructors and destructor.
