@@ -7,6 +7,8 @@
 #include "elements.hpp"
 #include "program.hpp"
 
+#include "../tests/detached.hpp"
+
 #include "epoque/channel.hpp"
 #include "epoque/stack.hpp"
 
@@ -62,15 +64,7 @@ class bounded_list {
     bool closed_ = false;
 };
 
-struct detached {
-    struct promise_type {
-        detached get_return_object() noexcept { return {}; }
-        std::suspend_never initial_suspend() noexcept { return {}; }
-        std::suspend_never final_suspend() noexcept { return {}; }
-        void return_void() noexcept {}
-        void unhandled_exception() noexcept { std::terminate(); }
-    };
-};
+using test::detached;
 
 /// What became of an asynchronous operation.
 struct outcome {

@@ -5,6 +5,8 @@
 #include "channel_scenario.hpp"
 #include "harness/freezing.hpp"
 
+#include "../tests/detached.hpp"
+
 #include <coroutine>
 #include <exception>
 
@@ -14,16 +16,7 @@ namespace {
 using tested = channel_of_numbers<scheduled_env>;
 using channel_scenario = container_scenario<tested, container::queue>;
 
-/// Runs at once, ends by itself.
-struct detached {
-    struct promise_type {
-        detached get_return_object() noexcept { return {}; }
-        std::suspend_never initial_suspend() noexcept { return {}; }
-        std::suspend_never final_suspend() noexcept { return {}; }
-        void return_void() noexcept {}
-        void unhandled_exception() noexcept { std::terminate(); }
-    };
-};
+using test::detached;
 
 struct sums {
     std::uint64_t pushed = 0;

@@ -19,29 +19,8 @@ class crew_executor {
 
     crew_executor(basic_domain<Env>& home, unsigned workers) : crew_(home, workers) {}
 
-    /// False: refused, and dropped.
-    bool execute(basic_task<Env>&& work) {
-        auto* const node = work.release();
-        bool taken = false;
-        try {
-            taken = crew_.submit(*node) == conqueue_status::success;
-        } catch (...) {
-            work = basic_task<Env>::adopt(*node);
-            throw;
-        }
-        if (!taken) {
-            static_cast<void>(basic_task<Env>::adopt(*node));
-        }
-        return taken;
-    }
-    bool execute_last(basic_task<Env>&& work) {
-        auto& node = *work.release();
-        if (crew_.submit_last(node) != conqueue_status::success) {
-            static_cast<void>(basic_task<Env>::adopt(node));
-            return false;
-        }
-        return true;
-    }
+    bool execute(basic_task<Env>&& work) { return crew_.take(work); }
+    bool execute_last(basic_task<Env>&& work) { return crew_.take(work, true); }
     core::origin<Env> origin() noexcept { return {&crew_, nullptr}; }
     core::crew<Env>& crew() noexcept { return crew_; }
 

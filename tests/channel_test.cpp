@@ -2,6 +2,7 @@
 /// @file
 /// Tests of channel.hpp and of adapters/boost_lockfree.hpp: waiting. What a channel shares with the container under it, the
 /// contract, is in conformance_test.cpp.
+#include "detached.hpp"
 #include "epoque/adapters/boost_lockfree.hpp"
 #include "epoque/bounded_queue.hpp"
 #include "epoque/channel.hpp"
@@ -348,11 +349,6 @@ TEST(channel, busy_is_tried_again_and_given_up_in_time) {
     waiting.get();
 }
 
-struct refusing_env : small_env {
-    static bool asymmetric() noexcept { return true; }
-    static bool heavy() noexcept { return false; } // seccomp, after start-up
-};
-
 TEST(channel, a_kernel_that_refuses_barriers_makes_threads_poll) {
     bounded<int, refusing_env> on(1U);
     actor waiter;
@@ -686,17 +682,6 @@ TEST(channel, a_racing_close_loses_no_element_and_no_waiter) {
 }
 
 // ---- coroutines --------------------------------------------------------------------------------------------------------------
-
-/// Runs at once, ends by itself.
-struct detached {
-    struct promise_type {
-        detached get_return_object() noexcept { return {}; }
-        std::suspend_never initial_suspend() noexcept { return {}; }
-        std::suspend_never final_suspend() noexcept { return {}; }
-        void return_void() noexcept {}
-        void unhandled_exception() noexcept { std::terminate(); }
-    };
-};
 
 /// Runs at once; whoever has it may destroy it.
 class held {

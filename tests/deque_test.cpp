@@ -48,12 +48,6 @@ struct counting_env : small_env {
     };
 };
 
-/// Its kernel knew membarrier when the program began, and refuses it ever since.
-struct refusing_env : small_env {
-    static bool asymmetric() noexcept { return true; }
-    static bool heavy() noexcept { return false; }
-};
-
 template <class Deque>
 std::vector<std::uint64_t> steal_all(Deque& from) {
     std::vector<std::uint64_t> all;

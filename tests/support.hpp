@@ -371,6 +371,12 @@ struct unpooled_env : small_env {
     static constexpr bool pooling = false;
 };
 
+/// As small_env, with a kernel that knew membarrier when the program began, and refuses it ever since (seccomp).
+struct refusing_env : small_env {
+    static bool asymmetric() noexcept { return true; }
+    static bool heavy() noexcept { return false; }
+};
+
 /// As small_env, with places inside the algorithms where the calling thread can be made to stop, once.
 struct staged_env : small_env {
     inline static thread_local gate* before_heavy = nullptr;  ///< a consumer that gives up: its claim is set

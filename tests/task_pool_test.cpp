@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 /// @file
 /// Tests of task_pool.hpp: threads, their end, and coroutines. Futures and lanes on their own: tasks_test.cpp.
+#include "detached.hpp"
 #include "epoque/channel.hpp"
 #include "epoque/task_pool.hpp"
 #include "support.hpp"
@@ -103,19 +104,22 @@ TEST(task_pool, tasks_are_stolen_from_one_that_takes_long) {
     EXPECT_GE(pool.stats().stolen, 100U);
 }
 
+/// A task that puts itself there again until it is told to stop.
+template <class Executor>
+struct breeder {
+    Executor& on;
+    std::atomic<bool>& stop;
+    void operator()() const {
+        if (!stop.load()) {
+            on.execute(breeder{on, stop});
+        }
+    }
+};
+
 TEST(task_pool, tasks_that_breed_tasks_starve_nobody) {
     std::atomic<bool> outsider_ran{false}; // before the pool, whose last tasks look at it
     task_pool pool(1);
-    struct breeder {
-        task_pool& pool;
-        std::atomic<bool>& stop;
-        void operator()() const {
-            if (!stop.load()) {
-                pool.execute(breeder{pool, stop});
-            }
-        }
-    };
-    pool.execute(breeder{pool, outsider_ran});
+    pool.execute(breeder<task_pool>{pool, outsider_ran});
     pool.submit([&] { outsider_ran = true; }).get();
 }
 
@@ -217,18 +221,9 @@ TEST(task_pool, a_deleter_may_submit) {
 TEST(task_pool, old_tasks_of_a_worker_do_not_starve_behind_new_ones) {
     std::atomic<bool> old_ran{false};
     task_pool pool(1);
-    struct breeder {
-        task_pool& pool;
-        std::atomic<bool>& stop;
-        void operator()() const {
-            if (!stop.load()) {
-                pool.execute(breeder{pool, stop});
-            }
-        }
-    };
     pool.submit([&] {
             pool.execute([&] { old_ran = true; });
-            pool.execute(breeder{pool, old_ran});
+            pool.execute(breeder<task_pool>{pool, old_ran});
         })
         .get();
     pool.shutdown();
@@ -284,16 +279,7 @@ TEST(task_pool_lane, a_busy_one_lets_others_have_their_turn) {
     lane first(pool);
     lane second(pool);
     std::atomic<bool> second_ran{false};
-    struct breeder {
-        lane<task_pool>& on;
-        std::atomic<bool>& stop;
-        void operator()() const {
-            if (!stop.load()) {
-                on.execute(breeder{on, stop});
-            }
-        }
-    };
-    first.execute(breeder{first, second_ran});
+    first.execute(breeder<lane<task_pool>>{first, second_ran});
     second.execute([&] { second_ran = true; });
     pool.shutdown();
     EXPECT_TRUE(second_ran);
@@ -527,17 +513,6 @@ TEST(task_pool_shutdown_death_test, by_one_of_its_tasks_is_a_misuse) {
 }
 
 // ---- coroutines ------------------------------------------------------------------------------------------------------------
-
-/// Runs at once, ends by itself.
-struct detached {
-    struct promise_type {
-        detached get_return_object() noexcept { return {}; }
-        std::suspend_never initial_suspend() noexcept { return {}; }
-        std::suspend_never final_suspend() noexcept { return {}; }
-        void return_void() noexcept {}
-        void unhandled_exception() noexcept { std::terminate(); }
-    };
-};
 
 detached hop(task_pool& to, std::vector<bool>& where, std::atomic<bool>& done) {
     where.push_back(to.is_worker());

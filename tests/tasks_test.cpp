@@ -572,12 +572,6 @@ TEST(crews, refuse_when_they_are_closed) {
     crew.work(0);
 }
 
-/// Its kernel knew membarrier when the program began, and refuses it ever since.
-struct refusing_env : small_env {
-    static bool asymmetric() noexcept { return true; }
-    static bool heavy() noexcept { return false; }
-};
-
 TEST(crews, go_on_when_the_kernel_begins_to_refuse_membarrier) {
     basic_domain<refusing_env> home;
     core::crew<refusing_env> crew(home, 2);

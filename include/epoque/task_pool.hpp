@@ -105,9 +105,9 @@ class task_pool {
     /// Linearizes at:   the queue's or the deque's push.
     /// Synchronization: with the task's begin.
     /// Throws:          bad_alloc; `work` is then unchanged.
-    bool execute(task&& work) { return hand_over(work, &crew_type::submit); }
+    bool execute(task&& work) { return crew_.take(checked(work)); }
     /// The same; and a task's own tasks go behind those that wait, not before them.
-    bool execute_last(task&& work) { return hand_over(work, &crew_type::submit_last); }
+    bool execute_last(task&& work) { return crew_.take(checked(work), true); }
 
     /// Hands `work` over: a callable without arguments or with a std::stop_token, whose stop is requested by future::cancel and by
     /// stop().
@@ -252,23 +252,11 @@ class task_pool {
         std::coroutine_handle<> waiting_;
     };
 
-    /// `work` stays what it is unless it is taken.
-    bool hand_over(task& work, conqueue_status (crew_type::*how)(core::task_node<std_env>&)) {
+    static task& checked(task& work) {
         if (!work) {
             misuse("an empty task was given to a task pool: it has been run, or moved from, before.");
         }
-        core::task_node<std_env>& node = *work.release();
-        conqueue_status status = conqueue_status::closed;
-        try {
-            status = (crew_.*how)(node);
-        } catch (...) {
-            work = task::adopt(node);
-            throw;
-        }
-        if (status != conqueue_status::success) {
-            work = task::adopt(node);
-        }
-        return status == conqueue_status::success;
+        return work;
     }
     static unsigned count_of(unsigned wanted) noexcept {
         const unsigned all = wanted != 0 ? wanted : std::thread::hardware_concurrency();
@@ -284,8 +272,7 @@ class task_pool {
     bool end_by(const Deadline& until) {
         if (is_worker()) {
             misuse("a task pool was shut down, or destroyed, by one of its own tasks, which it would wait for. Do it "
-                   "outside, "
-                   "or use close() or stop().");
+                   "outside, or use close() or stop().");
         }
         close();
         if (!crew_.wait_for_end(until)) {

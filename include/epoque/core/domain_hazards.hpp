@@ -3,8 +3,8 @@
 /// Layer: domain. Hazards: how an operation keeps one block that it looks into, and that alone; include domain.hpp.
 ///
 /// A guard keeps everything that is retired while it lasts: right for users, whose regions reach they alone know what. An operation
-/// of ours looks into one block at a time: a stack's node, a queue's segment, a deque's ring. It says which, and a thread that sleeps in it keeps
-/// that block and nothing else.
+/// of ours looks into one block at a time: a stack's node, a queue's segment, a deque's ring. It says which, and a thread that
+/// sleeps in it keeps that block and nothing else.
 ///
 ///     reader, in its own record                 who unlinked X, with 512 blocks, or 256 KiB, in its limbo
 ///       hazard = X, light barrier                 heavy barrier
@@ -27,7 +27,8 @@
 /// Bound: a thread's limbo holds at most 512 blocks or 256 KiB and one block, those that are hazards, and until the next pass
 /// those few that the filter took for one; now and then another such limbo, of a thread that has ended. Only a thread that
 /// sleeps in an operation inside an operation keeps more: as a guard does, everything; that counts as garbage (domain_options).
-/// H4 goes by the order of calls: code that runs inside an operation must not switch to another fiber of its thread. Where the kernel begins to refuse membarrier nothing is freed any more.
+/// H4 goes by the order of calls: code that runs inside an operation must not switch to another fiber of its thread. Where the
+/// kernel begins to refuse membarrier nothing is freed any more.
 /// Progress: lock-free modulo membarrier, once in so many unlinkings. The only foreign code that runs here is the allocator's.
 ///
 /// Sources: Michael, Hazard pointers, TPDS 2004. Dice, Herlihy, Kogan, Fast non-intrusive memory reclamation, ISMM 2016

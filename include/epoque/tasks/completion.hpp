@@ -61,7 +61,7 @@ class completion {
         return false;
     }
 
-    enum class outcome : std::uint32_t { done = 2, cancelled = 3 };
+    enum class outcome : std::uint32_t { done = completion::done, cancelled = completion::cancelled };
 
     /// The end, by the claimant; tells whoever waits. `with_reference`: and gives up the task's reference. True: that was the
     /// last one, the caller ends the object.

@@ -98,6 +98,22 @@ class crew {
         return conqueue_status::success;
     }
 
+    /// The same for a task (`last`: submit_last), which stays what it is unless it is taken. True: it is.
+    bool take(basic_task<Env>& work, bool last = false) {
+        node& task = *work.release();
+        conqueue_status status = conqueue_status::closed;
+        try {
+            status = last ? submit_last(task) : submit(task);
+        } catch (...) {
+            work = basic_task<Env>::adopt(task);
+            throw;
+        }
+        if (status != conqueue_status::success) {
+            work = basic_task<Env>::adopt(task);
+        }
+        return status == conqueue_status::success;
+    }
+
     /// One thread's work: `begin`, then tasks until the crew has ended. Each number once. Ends the program where the thread's first
     /// use of the domain finds no memory.
     template <class Begin>

@@ -23,7 +23,8 @@
 ///       one of the turn that found it first in todo_. It goes when both have ended. Each item keeps the lane.
 ///
 /// Progress: put is lock-free, plus what the executor does with a call. A thread that sleeps with the turn stops its lane: that
-/// is what a lane is; so does one that sleeps in the put that found the lane resting, until it has made its call. Linearizes: put at [put.link]. Proof: docs/memory-model.md#tasks.
+/// is what a lane is; so does one that sleeps in the put that found the lane resting, until it has made its call.
+/// Linearizes: put at [put.link]. Proof: docs/memory-model.md#tasks.
 ///
 /// Sources: Treiber's list (core/treiber_stack.hpp), emptied by one exchange and turned round. Boost.Asio's strands promise the
 /// same order.
