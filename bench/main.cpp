@@ -59,6 +59,14 @@ class table_reporter : public benchmark::ConsoleReporter {
         }
     }
 
+    /// Whether an epoque structure lost, invented or reordered something. (A peer that does is shown as broken.)
+    bool ours_is_broken() const {
+        return std::any_of(scenarios_.begin(), scenarios_.end(), [](const auto& scenario) {
+            const auto ours = scenario.second.find("epoque");
+            return ours != scenario.second.end() && !ours->second.broken.empty();
+        });
+    }
+
   private:
     struct results {
         std::vector<double> nanoseconds;
@@ -99,5 +107,5 @@ int main(int argc, char** argv) {
     table_reporter reporter;
     benchmark::RunSpecifiedBenchmarks(&reporter);
     benchmark::Shutdown();
-    return 0;
+    return reporter.ours_is_broken() ? 1 : 0;
 }

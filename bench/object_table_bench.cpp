@@ -26,9 +26,9 @@ void find(benchmark::State& state) {
     const std::uint64_t handle = table->create(kind, fresh);
     std::uint64_t sum = 0;
     for (auto _ : state) {
-        const auto pinned = home.pin();
+        object_table<object>::keep held(home);
         object* found = nullptr;
-        if (table->find(handle, kind, found) != find_status::found) {
+        if (table->find(held, handle, kind, found) != find_status::found) {
             state.SkipWithError("broken: a live handle was not found");
             break;
         }
@@ -59,9 +59,9 @@ void create_and_destroy(benchmark::State& state) {
     for (auto _ : state) {
         auto fresh = std::make_unique<object>();
         const std::uint64_t handle = table->create(kind, fresh);
-        auto pinned = home.pin();
+        object_table<object>::keep held(home);
         object* gone = nullptr;
-        if (table->destroy(pinned, handle, kind, gone) != find_status::found) {
+        if (table->destroy(held, handle, kind, gone) != find_status::found) {
             state.SkipWithError("broken: a live handle could not be destroyed");
             break;
         }

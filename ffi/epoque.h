@@ -245,7 +245,7 @@ typedef struct epq_domain_stats {
     uint32_t asymmetric;         /* out: 1 = membarrier, 0 = fallback */
     uint64_t epoch;              /* out */
     uint64_t threads;            /* out: records in use */
-    uint64_t pinned;             /* out: of these, pinned now */
+    uint64_t pinned;             /* out: of these, in a guard now (calls of this interface need none) */
     uint64_t pending_objects;    /* out: retired, not yet freed */
     uint64_t pending_bytes;      /* out: garbage, bytes */
     uint64_t peak_pending_bytes; /* out: highest seen at an advance of the epoch */
@@ -259,7 +259,8 @@ typedef struct epq_domain_stats {
 EPQ_API epq_status epq_domain_get_stats(epq_domain_stats* out, epq_error* error) EPQ_NOEXCEPT;
 
 /* Waits until everything that was retired before the call has been freed, but for memory of drained queues and popped
- * stack nodes that other threads keep for reuse (at most 512 blocks or 256 KiB each). Blocks. For tests and shutdown.
+ * stack nodes that other threads keep for reuse (at most 512 blocks or 256 KiB each), and for a destroyed object that a call
+ * is inside of: that one goes after the call. Blocks. For tests and shutdown.
  * EPQ_SYS: the kernel has begun to refuse membarrier, nothing can be reclaimed any more. */
 EPQ_API epq_status epq_domain_barrier(epq_error* error) EPQ_NOEXCEPT;
 

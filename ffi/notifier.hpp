@@ -10,7 +10,7 @@
 ///
 /// Invariants:
 ///   N1  An item lives while something refers to it: its object, a waiter that is registered, the list. A reference is only
-///       ever added by a thread that is pinned and found the object live, so there is one already.
+///       ever added by a thread that keeps the object and found it live, so there is one already.
 ///   N2  An item is in the list once at most: only who changes `listed` from 0 to 1 links it, and only who takes it from the
 ///       list changes it back, before the handle is handed out. So whatever was done before an announcement happens before
 ///       a handing out that follows it, whether the announcement linked the item or found it linked.
@@ -89,7 +89,7 @@ class announcement {
     announcement& operator=(const announcement&) = delete;
 
     void retain() noexcept {
-        // [retain.add] relaxed: the caller has a reference, or is pinned with the object, which has one.
+        // [retain.add] relaxed: the caller has a reference, or keeps the object, which has one.
         references_.fetch_add(1, Env::relaxed);
     }
     void release() noexcept {
@@ -133,7 +133,7 @@ class notifier {
   public:
     typename Kernel::event& event() noexcept { return event_; }
 
-    /// Lists an item that the caller has disarmed. Precondition: pinned, with the object found.
+    /// Lists an item that the caller has disarmed. Precondition: the caller keeps the object.
     void announce(item_type& item) noexcept {
         // [announce.list] acq_rel: pairs with [take.clear]
         //   N2. Acquire: the taker's last use of `next_`. Release, where it is listed already: the taker that clears the flag

@@ -254,9 +254,12 @@ class library {
     notifier<> announcer_;
 };
 
-/// Looks a handle up for `about`. Precondition: pinned. OK, and `out`; or STALE or KIND, said.
+/// What a call keeps of the table: the object that it works on.
+using keep = object_table<object>::keep;
+
+/// Looks a handle up for `about`. OK, and `out`, for as long as `held` lives; or STALE or KIND, said.
 template <class Kind>
-epq_status find(const call& about, Kind*& out) noexcept;
+epq_status find(const call& about, keep& held, Kind*& out) noexcept;
 
 inline const char* word_of(std::uint64_t handle) noexcept {
     switch (handle_parts::of(handle).kind) {
@@ -282,9 +285,9 @@ EPOQUE_COLD epq_status not_found(const call& about, find_status why) noexcept {
 }
 
 template <class Kind>
-epq_status find(const call& about, Kind*& out) noexcept {
+epq_status find(const call& about, keep& held, Kind*& out) noexcept {
     object* found = nullptr;
-    const find_status status = library::instance().table().find(about.handle(), Kind::kind, found);
+    const find_status status = library::instance().table().find(held, about.handle(), Kind::kind, found);
     if (status != find_status::found) [[unlikely]] {
         return not_found<Kind>(about, status);
     }

@@ -2,11 +2,11 @@
 /// @file
 /// Layer: ffi. Depends on: call.hpp, waiting.hpp, objects.hpp, and through them on everything to their left.
 ///
-/// What the functions of epoque.h do, each a template over the kind: check what was given, pin the thread, look the handle
-/// up, do one operation of the object's core, say how it went. docs/boundary.md is their contract.
+/// What the functions of epoque.h do, each a template over the kind: check what was given, look the handle up and keep its
+/// object, do one operation of the object's core, say how it went. docs/boundary.md is their contract.
 ///
-/// Pinned from the look-up to the last use of the object: that, and nothing else, keeps the object alive when another
-/// thread destroys it. A waiter gives its pin up before it sleeps and looks the handle up again when it wakes.
+/// The keep, from the look-up to the last use of the object: that, and nothing else, keeps the object alive when another
+/// thread destroys it. A waiter keeps nothing while it sleeps, and looks the handle up again when it wakes.
 #pragma once
 
 #include "call.hpp"
@@ -93,9 +93,9 @@ epq_status close(std::uint64_t handle, epq_error* error) noexcept {
     const call about(Kind::ops.close, handle, error);
     return about.run([&] {
         library& here = library::instance();
-        const auto pinned = here.home().pin();
+        keep held(here.home());
         Kind* found = nullptr;
-        const epq_status status = find(about, found);
+        const epq_status status = find(about, held, found);
         if (status == EPQ_OK) {
             found->close();
             found->waiting().ended(here.announcer());
@@ -109,9 +109,9 @@ epq_status destroy(std::uint64_t handle, epq_error* error) noexcept {
     const call about(Kind::ops.destroy, handle, error);
     return about.run([&] {
         library& here = library::instance();
-        auto pinned = here.home().pin();
+        keep held(here.home());
         object* ended = nullptr;
-        const find_status status = here.table().destroy(pinned, handle, Kind::kind, ended);
+        const find_status status = here.table().destroy(held, handle, Kind::kind, ended);
         if (status != find_status::found) {
             return not_found<Kind>(about, status);
         }
@@ -147,13 +147,13 @@ epq_status try_send(std::uint64_t handle, const void* element, std::size_t eleme
             return about.null("element");
         }
         library& here = library::instance();
-        const auto pinned = here.home().pin();
+        keep held(here.home());
         Kind* found = nullptr;
-        epq_status status = find(about, found);
+        epq_status status = find(about, held, found);
         if (status == EPQ_OK) [[likely]] {
             status = check_size(about, *found, element_size);
         }
-        if (status == EPQ_OK && send(here, pinned.record(), *found, element, 1) == 0) {
+        if (status == EPQ_OK && send(here, held.mine(), *found, element, 1) == 0) {
             status = EPQ_CLOSED;
         }
         return status;
@@ -172,9 +172,9 @@ epq_status send_n(std::uint64_t handle, const void* elements, std::size_t elemen
             return about.null("elements");
         }
         library& here = library::instance();
-        const auto pinned = here.home().pin();
+        keep held(here.home());
         Kind* found = nullptr;
-        epq_status status = find(about, found);
+        epq_status status = find(about, held, found);
         if (status == EPQ_OK) {
             status = check_size(about, *found, element_size);
         }
@@ -184,7 +184,7 @@ epq_status send_n(std::uint64_t handle, const void* elements, std::size_t elemen
         if (status != EPQ_OK) {
             return status;
         }
-        const std::size_t done = count == 0 ? 0 : send(here, pinned.record(), *found, elements, count);
+        const std::size_t done = count == 0 ? 0 : send(here, held.mine(), *found, elements, count);
         if (done == 0 && count != 0) {
             return EPQ_CLOSED;
         }
@@ -203,7 +203,7 @@ struct destination {
     std::size_t* received; // null: the capacity is 1 and the count goes without saying
 };
 
-/// Takes what is there. Precondition: pinned. OK, EMPTY or CLOSED.
+/// Takes what is there. OK, EMPTY or CLOSED.
 template <class Kind>
 epq_status take(const record_type& record, Kind& from, const destination& to) {
     conqueue_status why = conqueue_status::empty;
@@ -220,13 +220,13 @@ epq_status take(const record_type& record, Kind& from, const destination& to) {
 /// One look, without waiting.
 template <class Kind>
 epq_status receive(const call& about, const destination& to) {
-    const auto pinned = library::instance().home().pin();
+    keep held(library::instance().home());
     Kind* found = nullptr;
-    epq_status status = find(about, found);
+    epq_status status = find(about, held, found);
     if (status == EPQ_OK) [[likely]] {
         status = check_size(about, *found, to.element_size);
     }
-    return status == EPQ_OK ? take(pinned.record(), *found, to) : status;
+    return status == EPQ_OK ? take(held.mine(), *found, to) : status;
 }
 
 /// The object was empty: waits. See waiting.hpp, W1 to W4. The element size was checked by the look before; a handle never
@@ -236,9 +236,9 @@ EPOQUE_COLD epq_status wait_and_receive(const call& about, const destination& to
     domain& home = library::instance().home();
     std::optional<sleeper<>> self;
     {
-        const auto pinned = home.pin();
+        keep held(home);
         Kind* found = nullptr;
-        if (const epq_status status = find(about, found); status != EPQ_OK) {
+        if (const epq_status status = find(about, held, found); status != EPQ_OK) {
             return status;
         }
         self.emplace(found->waiting());
@@ -247,11 +247,11 @@ EPOQUE_COLD epq_status wait_and_receive(const call& about, const destination& to
     for (;;) {
         const std::uint32_t key = self->key();
         {
-            const auto pinned = home.pin();
+            keep held(home);
             Kind* found = nullptr;
-            epq_status status = find(about, found);
+            epq_status status = find(about, held, found);
             if (status == EPQ_OK) {
-                status = take(pinned.record(), *found, to);
+                status = take(held.mine(), *found, to);
             }
             if (status == EPQ_OK && !found->was_empty()) {
                 found->waiting().pass_on();
@@ -316,9 +316,9 @@ epq_status stats(std::uint64_t handle, epq_stats* out, epq_error* error) noexcep
         if (const epq_status status = check_output(about, out, "epq_stats"); status != EPQ_OK) {
             return status;
         }
-        const auto pinned = library::instance().home().pin();
+        keep held(library::instance().home());
         Kind* found = nullptr;
-        if (const epq_status status = find(about, found); status != EPQ_OK) {
+        if (const epq_status status = find(about, held, found); status != EPQ_OK) {
             return status;
         }
         epq_stats reply{};
@@ -343,9 +343,9 @@ epq_status watch(std::uint64_t handle, epq_error* error) noexcept {
         if (const int fd = here.announcer().event().open(); fd < 0) {
             return about.fail_sys(-fd, "eventfd(2) failed (errno %d). Raise `ulimit -n`, or poll instead.", -fd);
         }
-        const auto pinned = here.home().pin();
+        keep held(here.home());
         Kind* found = nullptr;
-        if (const epq_status status = find(about, found); status != EPQ_OK) {
+        if (const epq_status status = find(about, held, found); status != EPQ_OK) {
             return status;
         }
         if (!found->waiting().arm(handle)) {

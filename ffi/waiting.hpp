@@ -9,7 +9,7 @@
 ///     each send looks --------------+ (a plain load)    sleepers wait --+
 ///
 /// Invariants:
-///   W1  A cell is an announcement (notifier.hpp, N1): a registered waiter refers to it. Hence a sleeper, which is not pinned,
+///   W1  A cell is an announcement (notifier.hpp, N1): a registered waiter refers to it. Hence a sleeper, which keeps no object,
 ///       may outlive the object and never touches freed memory.
 ///   W2  (no lost send) A waiter registers in `waiters`, orders, looks for an element, and only then sleeps; a sender publishes
 ///       the element, then looks at `waiters`: the protocol and the proof are those of core/interest.hpp (I1). The
@@ -55,7 +55,7 @@ class alignas(interference_size) waiting_cell final : public announcement<Env> {
         return ::new (Env::allocate(sizeof(waiting_cell), alignof(waiting_cell))) waiting_cell;
     }
 
-    // ---- senders; pinned, with the object found ---------------------------------------------------------------------
+    // ---- senders; they keep the object ----------------------------------------------------------------------------------
 
     /// After `count` elements were published: wakes as many, and announces. Progress: see above.
     /// `fast` is Env::asymmetric(), which the thread's record has at hand.
@@ -95,7 +95,7 @@ class alignas(interference_size) waiting_cell final : public announcement<Env> {
         }
     }
 
-    // ---- the runtime's watcher; pinned, with the object found -------------------------------------------------------------
+    // ---- the runtime's watcher; it keeps the object -----------------------------------------------------------------------
 
     /// Arms: the next send, close or destroy announces `handle`. False: the kernel has begun to refuse membarrier; a send may
     /// then be overlooked (or announced all the same).
@@ -143,7 +143,7 @@ class sleeper {
     using cell_type = waiting_cell<Env, Kernel>;
 
   public:
-    /// Precondition: pinned, with the object found.
+    /// Precondition: the caller keeps the object.
     explicit sleeper(cell_type& cell) noexcept : cell_(cell) {
         cell_.retain();
         cell_.waiters_.add(cell_type::one_sleeper); // W2 and W3

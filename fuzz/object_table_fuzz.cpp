@@ -189,15 +189,16 @@ class table_program {
     }
 
     void destroy(std::uint64_t handle, std::uint8_t kind) {
-        auto pinned = home_->pin();
+        table::keep held(*home_);
         thing* ended = nullptr;
         const find_status legal = legal_answer(handle, kind);
-        check(table_->destroy(pinned, handle, kind, ended) == legal, "destroy answers as find does");
+        check(table_->destroy(held, handle, kind, ended) == legal, "destroy answers as find does");
         if (legal == find_status::found) {
-            check(ended->content.number() == live_.at(handle).number, "an object lives until the last pin on it ends");
+            check(ended->content.number() == live_.at(handle).number,
+                  "an object lives for as long as somebody keeps it");
             live_.erase(handle);
             thing* gone = nullptr;
-            check(table_->find(handle, kind, gone) == find_status::stale, "a destroyed handle is stale at once");
+            check(table_->find(held, handle, kind, gone) == find_status::stale, "a destroyed handle is stale at once");
         }
         if (seen_) {
             check(seen_->object->content.number() == seen_->number, "what a pinned thread has found stays usable");

@@ -59,7 +59,7 @@ type DomainStatistics struct {
 	Asymmetric       bool   // membarrier(2) is in use; otherwise each operation pays a locked instruction
 	Epoch            uint64 // the current one
 	Threads          uint64 // OS threads that have a record
-	Pinned           uint64 // of these, how many are inside an operation
+	Pinned           uint64 // of these, how many are in a guard of the C++ side
 	PendingObjects   uint64 // retired and not yet freed
 	PendingBytes     uint64 // of these, the bytes
 	PeakPendingBytes uint64 // the highest seen at an advance of the epoch

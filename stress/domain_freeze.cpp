@@ -4,6 +4,7 @@
 #include "domain_scenario.hpp"
 #include "harness/freezing.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -28,8 +29,12 @@ class domain_scenario {
         return {[this] { first(); }, [this] { other(1); }, [this] { other(2); }};
     }
 
+    std::uint64_t garbage() const { return pending_; }
     void judge() {
         EXPECT_TRUE(sound_) << "a reader looked into a freed box";
+        if (what_ != first_does::read) { // a guard of the user's keeps all
+            EXPECT_LE(pending_, most_pending_of_three) << "a thread that retires keeps more than its own garbage";
+        }
         domain_->barrier();
         EXPECT_EQ(table_->live(), table_->cells()) << "after barrier() retired boxes are still alive";
         domain_.reset();
@@ -57,12 +62,14 @@ class domain_scenario {
             table_->replace((i + thread) % 2, i);
             scheduler::progress();
         }
+        pending_ = std::max(pending_, domain_->stats().pending_objects);
     }
     void check(bool good) { sound_ = sound_ && good; }
 
     first_does what_;
     std::uint64_t others_;
     bool sound_ = true;
+    std::uint64_t pending_ = 0; // while the first thread slept
     std::optional<basic_domain<env>> domain_;
     std::optional<cell_table<env, 2>> table_;
 };

@@ -152,6 +152,45 @@ struct barrier_and_retirers : one_cell<barrier_and_retirers, 3> {
     }
 };
 
+/// The same, and what was retired before a barrier() has been freed after it, also where one before it had the lists and
+/// somebody else was taking in what was put aside meanwhile.
+struct barrier_misses_nothing : one_cell<barrier_misses_nothing, 3> {
+    static constexpr int each = 3;
+    struct marking {
+        env::atomic<int>* mark;
+        void operator()(box<env>* gone) const noexcept {
+            box<env>::drop(gone);
+            mark->store(1, env::release);
+        }
+    };
+    box_counter<env> extra;
+    env::atomic<int> freed[2][each] = {};
+    env::atomic<int> told[2] = {};
+
+    void body(unsigned thread) {
+        if (thread != 0) {
+            for (int i = 0; i < each; ++i) {
+                domain->retire(box<env>::make(extra, thread), marking{&freed[thread - 1][i]});
+                told[thread - 1].store(i + 1, env::release);
+            }
+            return;
+        }
+        domain->barrier();
+        const int seen[2] = {told[0].load(env::acquire), told[1].load(env::acquire)};
+        domain->barrier();
+        for (int who = 0; who < 2; ++who) {
+            for (int i = 0; i < seen[who]; ++i) {
+                require(freed[who][i].load(env::acquire) == 1,
+                        "barrier() returned before what was retired earlier was freed");
+            }
+        }
+    }
+    void finish() {
+        finish_quietly();
+        require(extra.live.load(env::acquire) == 0, "a retired box was lost");
+    }
+};
+
 struct two_barriers : one_cell<two_barriers, 2> {
     void body(unsigned thread) {
         table->replace(0, thread);
@@ -219,6 +258,8 @@ int main(int argc, char** argv) {
          std::type_identity<barrier_frees_everything>());
     both({.name = "barrier_and_retirers", .what = "barrier() asks for the lists of threads that go on retiring"},
          std::type_identity<barrier_and_retirers>());
+    both({.name = "barrier_misses_nothing", .what = "nor what was put aside while an earlier barrier() had the lists"},
+         std::type_identity<barrier_misses_nothing>());
     both({.name = "two_barriers", .what = "two threads call barrier() at once"}, std::type_identity<two_barriers>());
     both({.name = "deleters_retire", .what = "deleters retire and read"}, std::type_identity<deleters_retire>());
 

@@ -4,6 +4,7 @@
 #include "harness/freezing.hpp"
 #include "object_table_scenario.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -29,8 +30,10 @@ class table_scenario {
         return {[this] { first(); }, [this] { other(1); }, [this] { other(2); }};
     }
 
+    std::uint64_t garbage() const { return pending_; }
     void judge() {
         EXPECT_TRUE(sound_) << "a handle found another object, or a dead one";
+        EXPECT_LE(pending_, most_pending_of_three) << "a sleeper kept more than what it looked into";
         for (std::size_t desk = 0; desk < 3; ++desk) {
             office_->destroy(desk);
         }
@@ -44,7 +47,7 @@ class table_scenario {
     void first() {
         switch (what_) {
         case first_does::look:
-            check(office_->look(0));
+            check(office_->look_at_slot(0)); // without a guard
             break;
         case first_does::create:
             check(office_->create(0, 2));
@@ -61,12 +64,14 @@ class table_scenario {
             check(i % 3 != 0 || office_->destroy(thread));
             scheduler::progress();
         }
+        pending_ = std::max(pending_, domain_->stats().pending_objects);
     }
     void check(bool good) { sound_ = sound_ && good; }
 
     first_does what_;
     std::uint64_t others_;
     bool sound_ = true;
+    std::uint64_t pending_ = 0; // while the first thread slept
     std::optional<basic_domain<env>> domain_;
     std::optional<desk_table<env, 3>> office_;
 };

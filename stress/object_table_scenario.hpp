@@ -67,11 +67,20 @@ class desk_table {
 
     /// Looks the desk's object up.
     bool look(std::size_t desk) {
-        const auto pinned = domain_.pin();
-        const label* there = desks_[desk].load(Env::acquire);
+        std::uint64_t handle = 0;
+        std::uint64_t name = 0;
+        {
+            const auto pinned = domain_.pin();
+            const label* there = desks_[desk].load(Env::acquire);
+            if (there == nullptr) {
+                return true;
+            }
+            handle = there->handle;
+            name = there->name;
+        }
+        typename table_type::keep held(domain_);
         object* found = nullptr;
-        return there == nullptr || table_.find(there->handle, kind, found) != find_status::found ||
-               found->is(there->name);
+        return table_.find(held, handle, kind, found) != find_status::found || found->is(name);
     }
 
     /// A handle of another kind or generation finds nothing.
@@ -86,10 +95,10 @@ class desk_table {
 
     /// Looks up whatever a slot holds now, by a handle that nobody handed over: only the table orders the two threads.
     bool look_at_slot(std::uint32_t index) {
-        const auto pinned = domain_.pin();
+        typename table_type::keep held(domain_);
         const std::uint64_t handle = table_.handle_at(index);
         object* found = nullptr;
-        return handle == 0 || table_.find(handle, kind, found) != find_status::found || found->is_sound();
+        return handle == 0 || table_.find(held, handle, kind, found) != find_status::found || found->is_sound();
     }
 
     /// Clears the desk and destroys its object.
@@ -97,9 +106,9 @@ class desk_table {
 
     /// Two threads may try; exactly one of them succeeds. Returns whether it was this one.
     bool try_destroy(std::uint64_t handle) {
-        auto pinned = domain_.pin();
+        typename table_type::keep held(domain_);
         object* found = nullptr;
-        return table_.destroy(pinned, handle, kind, found) == find_status::found;
+        return table_.destroy(held, handle, kind, found) == find_status::found;
     }
 
     table_type& table() noexcept { return table_; }
@@ -128,10 +137,10 @@ class desk_table {
         }
         bool sound = false;
         {
-            auto pinned = domain_.pin();
+            typename table_type::keep held(domain_);
             object* found = nullptr;
-            sound = table_.destroy(pinned, old->handle, kind, found) == find_status::found && found->is(old->name) &&
-                    table_.find(old->handle, kind, found) == find_status::stale;
+            sound = table_.destroy(held, old->handle, kind, found) == find_status::found && found->is(old->name) &&
+                    table_.find(held, old->handle, kind, found) == find_status::stale;
         }
         domain_.retire(old, typename label::deleter());
         return sound;

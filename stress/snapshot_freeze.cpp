@@ -4,6 +4,7 @@
 #include "harness/freezing.hpp"
 #include "snapshot_scenario.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -30,8 +31,10 @@ class board_scenario {
         return {[this] { first(); }, [this] { other(1); }, [this] { other(2); }};
     }
 
+    std::uint64_t garbage() const { return pending_; }
     void judge() {
         EXPECT_TRUE(sound_) << "a version was torn, dead, out of order, or older than what was told";
+        EXPECT_LE(pending_, most_pending_of_three) << "a sleeper kept more than what it looked into";
         std::uint64_t turned = 0;
         for (const board::memory& each : memories_) {
             turned += each.turned;
@@ -66,12 +69,14 @@ class board_scenario {
                                         : office_->turn(memories_[thread]));
             scheduler::progress();
         }
+        pending_ = std::max(pending_, domain_->stats().pending_objects);
     }
     void check(bool good) { sound_ = sound_ && good; }
 
     first_does what_;
     std::uint64_t others_;
     bool sound_ = true;
+    std::uint64_t pending_ = 0; // while the first thread slept
     std::array<board::memory, 3> memories_{};
     std::optional<basic_domain<env>> domain_;
     std::optional<board> office_;

@@ -59,6 +59,21 @@ struct long_look : with_board<long_look, 2> {
     }
 };
 
+/// More views at a time than a thread has keeps: the last one pins.
+struct deep_look : with_board<deep_look, 2> {
+    void body(unsigned thread) {
+        if (thread == 0) {
+            sound(office->look_long(memories[0], [this] {
+                sound(office->look_long(memories[0], [this] { sound(office->look_long(memories[0], [] {})); }));
+            }));
+            return;
+        }
+        for (int i = 0; i < 6; ++i) {
+            sound(office->turn(memories[1]));
+        }
+    }
+};
+
 struct two_writers : with_board<two_writers, 3> {
     void body(unsigned thread) {
         for (int i = 0; i < 3; ++i) {
@@ -97,6 +112,8 @@ int main(int argc, char** argv) {
     both({.name = "read_and_write", .what = "one reads, one replaces"}, std::type_identity<read_and_write>());
     both({.name = "long_look", .what = "a view keeps its version, however often it is replaced"},
          std::type_identity<long_look>());
+    both({.name = "deep_look", .what = "three views at a time, of which the last one pins"},
+         std::type_identity<deep_look>());
     both({.name = "two_writers", .what = "two update, one reads: no update is lost"},
          std::type_identity<two_writers>());
     both({.name = "conditional", .what = "compare_and_store against update"}, std::type_identity<conditional>());

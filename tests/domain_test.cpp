@@ -924,12 +924,16 @@ TEST(domain, barrier_waits_for_deleters_that_run_in_another_thread) {
         }
     });
     wait_until([&] { return running.load(); });
-    const std::uint64_t before = home.stats().epoch;
+    std::atomic<bool> begun{false};
     auto waiting = waiter.start([&] {
+        begun = true;
         home.barrier();
         EXPECT_TRUE(ended);
     });
-    wait_until([&] { return home.stats().epoch >= before + 3; }); // barrier() is past its grace period
+    wait_until([&] { return begun.load(); });
+    for (int i = 0; i < 1'000; ++i) {
+        std::this_thread::yield();
+    }
     EXPECT_FALSE(has_ended(waiting));
     may_end = true;
     run.get();

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
 /// @file
 /// Tests of what a domain does about garbage that does not go away, and about memory: stalls, the limit, the allocator, trim.
+#include "epoque/bounded_queue.hpp"
+#include "epoque/deque.hpp"
 #include "epoque/domain.hpp"
 #include "epoque/queue.hpp"
 #include "epoque/snapshot.hpp"
+#include "epoque/spsc_queue.hpp"
 #include "epoque/stack.hpp"
 #include "support.hpp"
 
@@ -439,6 +442,15 @@ TEST(memory, everything_comes_from_the_resource_and_goes_back_to_it) {
         queue<std::uint64_t> line(home);
         stack<aligned<256>> pile(home);
         snapshot<std::uint64_t> versions(home, 1U);
+        bounded_queue<std::uint64_t> ring(1'000, home);
+        work_stealing_deque<std::uint64_t> work(home);
+        spsc_queue<std::uint64_t> pair(1'000, &memory);
+        for (std::uint64_t i = 0; i < 3000; ++i) {
+            static_cast<void>(ring.try_push(i));
+            work.push(i); // in ever larger rings
+            static_cast<void>(pair.try_push(i));
+        }
+        EXPECT_GT(memory.bytes(), (1'000 + 3'000 + 1'000) * sizeof(std::uint64_t));
         together(3, [&](std::size_t) {
             for (std::uint64_t i = 0; i < 3000; ++i) {
                 line.push(i);

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -67,9 +68,9 @@ class tables : public testing::Test {
         return found == nullptr ? ~std::uint64_t{0} : found->element.number();
     }
     find_status destroy(std::uint64_t handle, std::uint8_t kind = kind_a) {
-        auto guard = home_->pin();
+        table_type::keep held(*home_);
         named* gone = nullptr;
-        return table_->destroy(guard, handle, kind, gone);
+        return table_->destroy(held, handle, kind, gone);
     }
     std::uint64_t inside() const { return counted::live() - live_before_; }
 
@@ -298,15 +299,84 @@ TEST_F(tables, a_destroyed_object_lives_as_long_as_a_guard_of_before) {
     EXPECT_EQ(inside(), 0U);
 }
 
-TEST_F(tables, the_one_who_destroys_may_use_the_object_until_its_guard_ends) {
+TEST_F(tables, a_destroyed_object_lives_as_long_as_somebody_keeps_it_and_keeps_nothing_else) {
+    const std::uint64_t handle = create(10);
+    actor reader;
+    std::optional<table_type::keep> held;
+    named* found = nullptr;
+    reader([&] { EXPECT_EQ(table_->find(held.emplace(*home_), handle, kind_a, found), find_status::found); });
+    EXPECT_EQ(destroy(handle), find_status::found);
+    for (std::uint64_t number = 0; number < 100; ++number) {
+        tick(*home_);
+        const std::uint64_t other = create(number);
+        EXPECT_NE(handle_parts::of(other).index, handle_parts::of(handle).index)
+            << "the slot that is kept was used again";
+        EXPECT_EQ(destroy(other), find_status::found);
+    }
+    home_->barrier(); // does not wait
+    EXPECT_EQ(inside(), 1U);
+    reader([&] {
+        EXPECT_EQ(found->element.number(), 10U);
+        held.reset();
+    });
+    home_->barrier();
+    EXPECT_EQ(inside(), 0U);
+}
+
+TEST_F(tables, a_thread_keeps_as_many_objects_as_it_likes) {
+    std::vector<std::uint64_t> handles;
+    std::vector<std::unique_ptr<table_type::keep>> held;
+    std::vector<named*> found;
+    for (std::uint64_t number = 0; number < 5; ++number) {
+        handles.push_back(create(number));
+        held.push_back(std::make_unique<table_type::keep>(*home_));
+        EXPECT_EQ(table_->find(*held.back(), handles.back(), kind_a, found.emplace_back()), find_status::found);
+    }
+    for (const std::uint64_t handle : handles) {
+        actor other;
+        other([&] { EXPECT_EQ(destroy(handle), find_status::found); });
+    }
+    for (int i = 0; i < 100; ++i) {
+        tick(*home_);
+    }
+    for (const std::size_t next : {1U, 3U, 0U, 4U, 2U}) { // in any order
+        EXPECT_EQ(found[next]->element.number(), next);
+        held[next].reset();
+    }
+    home_->barrier();
+    EXPECT_EQ(inside(), 0U);
+    EXPECT_EQ(home_->stats().pinned, 0U);
+}
+
+TEST_F(tables, one_keep_serves_one_object_after_the_other) {
+    const std::uint64_t first = create(1);
+    const std::uint64_t second = create(2);
+    table_type::keep held(*home_);
+    named* found = nullptr;
+    EXPECT_EQ(table_->find(held, first, kind_a, found), find_status::found);
+    EXPECT_EQ(table_->find(held, second, kind_a, found), find_status::found);
+    actor other;
+    other([&] {
+        EXPECT_EQ(destroy(first), find_status::found);
+        EXPECT_EQ(destroy(second), find_status::found);
+        home_->barrier();
+    });
+    EXPECT_EQ(inside(), 1U) << "only the second one is kept";
+    EXPECT_EQ(found->element.number(), 2U);
+}
+
+TEST_F(tables, the_one_who_destroys_may_use_the_object_for_as_long_as_it_keeps_it) {
     const std::uint64_t handle = create(10);
     {
-        auto guard = home_->pin();
+        table_type::keep held(*home_);
         named* gone = nullptr;
-        EXPECT_EQ(table_->destroy(guard, handle, kind_a, gone), find_status::found);
+        EXPECT_EQ(table_->destroy(held, handle, kind_a, gone), find_status::found);
+        for (int i = 0; i < 20; ++i) {
+            tick(*home_);
+        }
         EXPECT_EQ(gone->element.number(), 10U);
         named* none = nullptr;
-        EXPECT_EQ(table_->destroy(guard, handle, kind_a, none), find_status::stale);
+        EXPECT_EQ(table_->destroy(held, handle, kind_a, none), find_status::stale);
         EXPECT_EQ(gone->element.number(), 10U);
     }
     home_->barrier();
@@ -338,9 +408,9 @@ TEST_F(tables, an_objects_destructor_may_destroy_and_create_others) {
         explicit parent(object_table<parent, small_env>& where) noexcept : table(where) {}
         ~parent() {
             if (child != 0) {
-                auto guard = home->pin();
+                object_table<parent, small_env>::keep held(*home);
                 parent* gone = nullptr;
-                EXPECT_EQ(table.destroy(guard, child, kind_a, gone), find_status::found);
+                EXPECT_EQ(table.destroy(held, child, kind_a, gone), find_status::found);
                 auto heir = std::make_unique<parent>(table);
                 EXPECT_NE(table.create(kind_b, heir), 0U);
             }
@@ -356,14 +426,23 @@ TEST_F(tables, an_objects_destructor_may_destroy_and_create_others) {
     mother->child = family.create(kind_a, child);
     const std::uint64_t handle = family.create(kind_a, mother);
     {
-        auto guard = home_->pin();
+        object_table<parent, small_env>::keep held(*home_);
         parent* gone = nullptr;
-        EXPECT_EQ(family.destroy(guard, handle, kind_a, gone), find_status::found);
+        EXPECT_EQ(family.destroy(held, handle, kind_a, gone), find_status::found);
     }
     EXPECT_EQ(family.was_live(), 1U);
     home_->barrier(); // the mother, who destroys the child and leaves an heir
     home_->barrier(); // the child
     EXPECT_EQ(family.was_live(), 1U);
+}
+
+TEST_F(tables, death_before_the_end_of_its_objects_is_a_misuse) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    const std::uint64_t handle = create(10);
+    EXPECT_EQ(destroy(handle), find_status::found);
+    EXPECT_DEATH(table_.reset(), "call barrier\\(\\) of its domain first");
+    home_->barrier();
+    table_.reset();
 }
 
 // ---- exceptions --------------------------------------------------------------------------------------------------------
@@ -410,7 +489,6 @@ TEST_F(tables, finders_get_the_object_they_ask_for_or_none) {
         if (index < writers) {
             for (std::uint64_t round = 0; round < rounds; ++round) {
                 auto& place = handles[(round * 5 + index) % places];
-                auto guard = home_->pin();
                 auto object = std::make_unique<named>(round);
                 named* const fresh = object.get();
                 const std::uint64_t handle = table_->create(kind_a, object);
@@ -419,8 +497,9 @@ TEST_F(tables, finders_get_the_object_they_ask_for_or_none) {
                     fresh->handle.store(handle, std::memory_order_relaxed);
                 }
                 if (const std::uint64_t old = place.exchange(handle, std::memory_order_acq_rel); old != 0) {
+                    table_type::keep held(*home_);
                     named* gone = nullptr;
-                    EXPECT_EQ(table_->destroy(guard, old, kind_a, gone), find_status::found);
+                    EXPECT_EQ(table_->destroy(held, old, kind_a, gone), find_status::found);
                     mistaken += gone->handle.load(std::memory_order_relaxed) == old ? 0U : 1U;
                     ++destroyed;
                 }
@@ -430,11 +509,19 @@ TEST_F(tables, finders_get_the_object_they_ask_for_or_none) {
         }
         for (std::uint64_t look = 0; writing != 0; ++look) {
             const std::uint64_t handle = handles[look % places].load(std::memory_order_acquire);
-            const auto guard = home_->pin();
+            std::optional<table_type::keep> held; // every other time; else a guard
             named* found = nullptr;
-            if (table_->find(handle, kind_a, found) == find_status::found) {
+            if (look % 2 == 0) {
+                home_->lock();
+            }
+            const find_status status = look % 2 == 0 ? table_->find(handle, kind_a, found)
+                                                     : table_->find(held.emplace(*home_), handle, kind_a, found);
+            if (status == find_status::found) {
                 mistaken += found->handle.load(std::memory_order_relaxed) == handle ? 0U : 1U;
                 found->element.number(); // checks that it is alive
+            }
+            if (look % 2 == 0) {
+                home_->unlock();
             }
             if (look % 64 == 0) {
                 std::this_thread::yield();

@@ -52,7 +52,7 @@ class bounded_queue {
         requires std::is_same_v<Env, std_env>
         : bounded_queue(capacity, default_domain()) {}
     /// The same for threads of `home`, which must outlive the queue. (Nothing is retired: the queue uses the domain's records of
-    /// its threads.)
+    /// its threads, and its memory.)
     bounded_queue(std::size_t capacity, basic_domain<Env>& home) : core_(capacity, home, core::typed_cells<T, Env>()) {}
     bounded_queue(const bounded_queue&) = delete;
     bounded_queue& operator=(const bounded_queue&) = delete;

@@ -181,13 +181,13 @@ class work_stealing_deque {
 template <stealable T, class Env>
 work_stealing_deque<T, Env>::work_stealing_deque(basic_domain<Env>& home) : home_(home), fast_(Env::asymmetric()) {
     // [init.ring] relaxed: whoever shares the deque with other threads publishes it.
-    ring_.store(ring::make(first_slots), Env::relaxed);
+    ring_.store(ring::make(home_, first_slots), Env::relaxed);
 }
 
 template <stealable T, class Env>
 work_stealing_deque<T, Env>::~work_stealing_deque() {
     // [dtor.ring] relaxed: destruction is exclusive, whoever ordered it ordered all use before it.
-    ring::destroy(ring_.load(Env::relaxed));
+    ring::destroy(home_, ring_.load(Env::relaxed));
 }
 
 // ---- the owner -----------------------------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ void work_stealing_deque<T, Env>::push(T value) {
 template <stealable T, class Env>
 void work_stealing_deque<T, Env>::push_and_grow(T value, ring* outgrown, std::uint64_t top, std::uint64_t bottom) {
     core::record<Env>& record = home_.own_record();
-    ring* larger = ring::make(2 * outgrown->slots());
+    ring* larger = ring::make(home_, 2 * outgrown->slots());
     for (std::uint64_t index = top; index != bottom; ++index) {
         // [grow.copy] relaxed: the owner wrote both, and [grow.ring] publishes the copy.
         (*larger)[index].store((*outgrown)[index].load(Env::relaxed), Env::relaxed);

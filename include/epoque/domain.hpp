@@ -50,6 +50,8 @@ namespace epoque {
 
 namespace core {
 class address_filter;
+template <class Env>
+class keep;
 } // namespace core
 
 /// A domain's figures at about the time of the call. Counts are since the domain was made, sizes in bytes. While threads run,
@@ -104,7 +106,7 @@ struct domain_options {
     /// but the turn of barrier() where that finds the stall.
     void (*on_stalled)(const stall& what, void* context) noexcept = nullptr;
     void* context = nullptr; ///< handed to on_stalled
-    /// Where records, pooled blocks, segments and nodes come from; thread-safe, outlives the domain. Null: operator new.
+    /// Where records, pooled blocks, segments, nodes, rings and cells come from; thread-safe, outlives the domain. Null: operator new.
     std::pmr::memory_resource* memory = nullptr;
 };
 
@@ -114,9 +116,10 @@ struct domain_options {
 /// Use instead:      `std::shared_ptr` when a reader may hold an object for long.
 /// Elements:         retire(p) takes any complete object; the deleter must not throw.
 /// Memory:           n threads that retire and no guard that stays: about 5 * n * 256 KiB wait at most, where an object of s
-///                   bytes counts max(s, 512). A guard that stays, or a thread asleep inside an operation that pins, adds
-///                   all that is retired meanwhile; domain_options::max_pending_bytes makes retire() wait instead
-///                   (docs/memory-model.md#garbage). Nodes of stacks, segments of queues and rings of deques are kept by neither.
+///                   bytes counts max(s, 512). A guard that stays adds all that is retired meanwhile;
+///                   domain_options::max_pending_bytes makes retire() wait instead. A thread asleep inside an operation of this
+///                   library is no guard; what it adds is bounded (docs/memory-model.md#garbage). What a thread retired is
+///                   freed when that thread retires again or leaves a guard, by barrier(), or after the thread's end by others.
 /// Concurrency:      any thread, every member but the destructor.
 /// Fork:             the child goes on with the calling thread, guards and all; the other threads' guards end and their garbage
 ///                   is adopted. An object that another thread had in its hands (an element it was moving, a deleter that it
@@ -198,7 +201,7 @@ class basic_domain {
     /// Complexity:      O(1), one small allocation; every 512th call or 256 KiB tries to advance the epoch, O(threads).
     /// Throws:          bad_alloc; `object` is then still the caller's.
     /// Limit:           with domain_options::max_pending_bytes it may find that more waits. Then, if the thread is in no
-    ///                  guard of this domain and no deleter, it does what barrier() does before it returns: not lock-free,
+    ///                  guard of this domain, view or deleter, it does what barrier() does before it returns: not lock-free,
     ///                  and a deadlock if it holds what another guard's end waits for. Otherwise it reports through
     ///                  on_stalled, once until the garbage is below the limit, and goes on. It looks after each
     ///                  max_pending_bytes / 16 (at most 256 KiB, or 512 objects) that its thread retired. The structures'
@@ -213,7 +216,8 @@ class basic_domain {
     /// Throws:          bad_alloc; system_error when the kernel has begun to refuse membarrier.
     void synchronize();
 
-    /// Waits until everything retired before this call has been freed, also what sleeping and exited threads retired. (Not
+    /// Waits until everything retired before this call has been freed, also what sleeping and exited threads retired. It does not
+    /// wait for views of snapshots and uses of handles: what one keeps is freed after its end. (Nor is freed
     /// what stacks, queues and deques keep for reuse by a thread that lives, 512 blocks or 256 KiB at most: no deleter is among it, but
     /// code of the structure's; end the domain before you unload that.)
     ///
@@ -224,7 +228,7 @@ class basic_domain {
 
     /// Gives pooled memory back to the allocator: the depot's, the caller's and that of exited threads at once, and what
     /// other threads keep (per size two bundles of 16 KiB, or one block where that is larger) at the end of their next
-    /// guard, when they next need a segment, or when they next free nodes or segments that wait for reuse. A thread that never
+    /// guard, when they next retire something, when they next need a segment, or when they next free nodes or segments that wait for reuse. A thread that never
     /// operates again keeps that much until it ends and somebody trims, or the domain ends.
     ///
     /// Progress:        wait-free but for the allocator; one attempt to advance the epoch.
@@ -237,9 +241,8 @@ class basic_domain {
 
     // ---- for the structures of this library --------------------------------------------------------------------------
 
-    /// Retires an object that carries its hook. Precondition: `record` is the calling thread's, and pinned. May run up to
-    /// 8 deleters of earlier calls where the guard is nested in another one, whose end may be far away. An operation that
-    /// retires more than 4 objects calls reclaim_some() for each.
+    /// Retires an object that carries its hook. Precondition: `record` is the calling thread's. May run up to 8 deleters of
+    /// earlier calls. Never waits.
     void retire_hook(record_type& record, hook* object) noexcept {
         put(record, object);
         if (record.over_limit) [[unlikely]] {
@@ -253,8 +256,8 @@ class basic_domain {
     /// As retire, for an object that carries its hook. Throws: bad_alloc, on a thread's first call only.
     void retire_with_hook(hook* object);
 
-    /// Runs up to 8 deleters that are due, inside the guard; for operations that retire many objects in one guard.
-    void reclaim_some(record_type& record) noexcept;
+    /// For reclaimers: whether somebody keeps the object, which is then retired once more (core/domain_keeps.hpp).
+    bool retired_again(record_type& runner, hook* object) noexcept;
 
     /// For a fork's child: forgets every thread but the calling one, whose record here is `mine`, null if it has none. The
     /// calling thread's guards go on, the others' end; garbage of the others waits for whoever adopts it.
@@ -273,6 +276,8 @@ class basic_domain {
     std::uint32_t pool_class(std::size_t bytes, std::size_t align) noexcept { return pool_.class_of(bytes, align); }
 
   private:
+    friend class core::keep<Env>;
+
     template <class T>
     using atomic = typename Env::template atomic<T>;
     using list = core::garbage_list<Env>;
@@ -290,13 +295,17 @@ class basic_domain {
 
     void enter(record_type& record) noexcept;
     void leave(record_type& record) noexcept;
+    void leave_quietly(record_type& record) noexcept;
     EPOQUE_NOINLINE void leave_with_garbage(record_type& record) noexcept;
 
+    class list_access;
     bool lists_are_mine(record_type& record) noexcept;
     list& bag_of(record_type& record, std::uint64_t epoch) noexcept;
     void sweep(record_type& record, std::uint64_t epoch) noexcept;
     void take_due(record_type& record, std::uint64_t epoch) noexcept;
     void put(record_type& record, hook* object) noexcept;
+    void put_again(record_type& record, hook* object) noexcept;
+    void put_aside(hook* object) noexcept;
     void pay(record_type& record) noexcept;
     void run(record_type& record) noexcept;
     static void after_fork(void* self, void* record) noexcept;
@@ -306,6 +315,7 @@ class basic_domain {
     bool advance_from(record_type& mine, std::uint64_t epoch) noexcept;
     bool meet_all() noexcept;
     void collect_strays(record_type& record) noexcept;
+    void take_aside(record_type& record) noexcept;
     void wait_for_grace(record_type& record);
     void take_all(record_type& mine, list& due);
     void take_over(record_type& mine, record_type& record, list& due);
@@ -315,6 +325,7 @@ class basic_domain {
     void take_expired(record_type& record, list& due) noexcept;
     void refuse(const record_type& record, const char* what) const noexcept;
     static bool runs_inside_ours(const record_type& record) noexcept;
+    static bool keeps_something(const record_type& record) noexcept;
 
     /// barrier()'s: one thread has it.
     class turn {
@@ -328,10 +339,12 @@ class basic_domain {
         basic_domain& domain_;
     };
     void free_all(record_type& mine);
+    void wait_for_runners() noexcept;
     EPOQUE_NOINLINE void free_unprotected(record_type& record) noexcept;
     void take_in_limbos(record_type& mine, std::uint64_t most) noexcept;
     void collect_limbos(record_type& mine) noexcept;
     bool collect_hazards(core::address_filter& found) noexcept;
+    bool is_kept(const void* object) noexcept;
 
     static void count_waits(record_type& runner, const record_type& from, std::uint64_t objects) noexcept;
     std::uint64_t pending_bytes() const noexcept;
@@ -379,4 +392,5 @@ domain& default_domain();
 #include "epoque/core/domain_fork.hpp"
 #include "epoque/core/domain_hazards.hpp"
 #include "epoque/core/domain_impl.hpp"
+#include "epoque/core/domain_keeps.hpp"
 #include "epoque/core/domain_limits.hpp"

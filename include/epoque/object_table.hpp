@@ -14,16 +14,18 @@
 ///   T1  A slot's generation only grows; it is odd exactly while the slot holds a live object. A slot whose generation
 ///       would wrap is never used again, so a handle never becomes valid a second time.
 ///   T2  `object` is written only while the slot is in nobody's reach: before the store of an odd generation.
-///   T3  A slot's index returns to the free list only after the grace period that began with its destroy. So a thread that
-///       is pinned and has seen the generation it wants reads the pointer that belongs to it, and the object lives until
-///       the pin ends. (With immediate reuse the pin would protect the memory, but not the identity.)
-///   T4  The object itself is destroyed in the same deferred step, after the last pin that could have found it.
+///   T3  A slot's index returns to the free list only after the grace period that began with its destroy, and when nobody keeps
+///       the slot (core/domain_keeps.hpp). So a thread that is pinned, or keeps the slot, and has then seen the generation it
+///       wants reads the pointer that belongs to it, and the object lives until the guard or the keep ends. (With immediate
+///       reuse the memory would be protected, but not the identity.)
+///   T4  The object itself is destroyed in the same deferred step, after the last guard and keep that could have found it.
 ///
 /// Progress: find is wait-free; create and destroy are lock-free (create may allocate a chunk).
 /// Proof: docs/memory-model.md#object_table.
 #pragma once
 
 #include "epoque/base/config.hpp"
+#include "epoque/base/error.hpp"
 #include "epoque/domain.hpp"
 
 #include <cstddef>
@@ -70,7 +72,8 @@ class object_table {
         : home_(home), first_generation_(first_generation & ~std::uint32_t{1}) {}
     object_table(const object_table&) = delete;
     object_table& operator=(const object_table&) = delete;
-    /// Destroys the objects that are left. Precondition: no operation runs, and `home.barrier()` was called after the last.
+    /// Destroys the objects that are left. Precondition: no operation runs, no keep and no guard that was used with the table lives,
+    /// and `home.barrier()` was called after the last; otherwise a `misuse`.
     ~object_table();
 
     /// Takes ownership of `object` under a new handle.
@@ -82,28 +85,37 @@ class object_table {
     /// Throws:          bad_alloc; `object` is then still the caller's.
     std::uint64_t create(std::uint8_t kind, std::unique_ptr<Object>& object);
 
-    /// The object behind a handle, for as long as the caller's guard lives.
+    /// What a thread keeps of a table while it uses it: one object, and nothing else that is retired meanwhile.
+    using keep = core::keep<Env>;
+
+    /// The object behind a handle, for as long as `held` lives and keeps nothing else.
     ///
-    /// Precondition:    the calling thread is pinned in `home`, since before the call.
+    /// Precondition:    `held` is the calling thread's, made for `home`.
     /// Returns:         found, and `out`; stale: the handle is not live; wrong_kind: it is live, of another kind.
     /// Progress:        wait-free. Linearizes at: [find.word]. Throws: nothing.
+    find_status find(keep& held, std::uint64_t handle, std::uint8_t kind, Object*& out) noexcept {
+        std::uint64_t word = 0;
+        slot* at = nullptr;
+        return look_up(&held, handle, kind, at, word, out);
+    }
+    /// The same, for as long as the caller's guard lives: for who uses many objects at once.
+    /// Precondition: the calling thread is pinned in `home`, since before the call.
     find_status find(std::uint64_t handle, std::uint8_t kind, Object*& out) noexcept {
         std::uint64_t word = 0;
         slot* at = nullptr;
-        return look_up(handle, kind, at, word, out);
+        return look_up(nullptr, handle, kind, at, word, out);
     }
 
     /// The current handle of a slot, 0 where it is not live. For lists; may be stale at once.
     std::uint64_t handle_at(std::uint32_t index) noexcept;
 
-    /// Ends the handle now, and the object when the last guard that may use it has ended.
+    /// Ends the handle now, and the object when the last guard and keep that may use it have ended.
     ///
-    /// Returns:         found; `out` is the object, for as long as the caller's guard lives. Otherwise as find. Exactly one
-    ///                  of several concurrent calls answers found.
-    /// Precondition:    as find; `pinned` is a guard of `home`.
+    /// Returns:         found; `out` is the object, for as long as `held` keeps it. Otherwise as find. Exactly one of several
+    ///                  concurrent calls answers found.
+    /// Precondition:    as find.
     /// Progress:        lock-free; may run up to 8 deferred deleters. Linearizes at: [destroy.dead]. Throws: nothing.
-    find_status destroy(typename basic_domain<Env>::guard& pinned, std::uint64_t handle, std::uint8_t kind,
-                        Object*& out) noexcept;
+    find_status destroy(keep& held, std::uint64_t handle, std::uint8_t kind, Object*& out) noexcept;
 
     /// How many handles were live a moment ago.
     std::uint64_t was_live() const noexcept {
@@ -135,24 +147,30 @@ class object_table {
         slot slots[chunk_slots];
     };
 
-    find_status look_up(std::uint64_t handle, std::uint8_t kind, slot*& at, std::uint64_t& word, Object*& out) noexcept;
+    find_status look_up(keep* held, std::uint64_t handle, std::uint8_t kind, slot*& at, std::uint64_t& word,
+                        Object*& out) noexcept;
     slot* slot_at(std::uint32_t index) noexcept;
     void add_chunk(std::uint32_t number);
     std::uint32_t take_free();
+    std::uint32_t was_ending() noexcept;
     void put_free(std::uint32_t index) noexcept;
     static void end(hook* garbage, record_type& runner) noexcept;
 
     basic_domain<Env>& home_;
     const std::uint32_t first_generation_;
-    alignas(interference_size) atomic<std::uint64_t> free_{
-        no_slot};                   // tag 32 | index: the tag makes the CAS see a reuse
-    atomic<std::uint32_t> used_{0}; // slots that were ever used
+    alignas(interference_size) atomic<std::uint32_t> free_{no_slot}; // the head of the free list
+    atomic<std::uint32_t> used_{0};                                  // slots that were ever used
     atomic<std::uint64_t> live_{0};
     alignas(interference_size) atomic<chunk*> chunks_[Env::table_chunks] = {};
 };
 
 template <class Object, class Env>
 object_table<Object, Env>::~object_table() {
+    if (was_ending() != 0) {
+        misuse("object_table destroyed while objects of it that were destroyed still wait in the domain. End all keeps "
+               "and "
+               "guards that used it, and call barrier() of its domain first.");
+    }
     for (auto& each : chunks_) {
         // [dtor.chunk] relaxed: destruction is exclusive, whoever ordered it ordered all use before it; so for all of this.
         chunk* group = each.load(Env::relaxed);
@@ -171,11 +189,32 @@ object_table<Object, Env>::~object_table() {
     }
 }
 
+/// How many slots are neither live nor free, while nobody else operates: their objects wait for their end. (Not those that are used
+/// up: what waits in them can't be told from what has ended.)
+template <class Object, class Env>
+std::uint32_t object_table<Object, Env>::was_ending() noexcept {
+    // [ending.used] relaxed: nobody else operates; so for all of this function.
+    const std::uint32_t used = used_.load(Env::relaxed);
+    std::uint32_t ending = 0;
+    for (std::uint32_t index = 0; index < used; ++index) {
+        // [ending.word] relaxed: as [ending.used].
+        const std::uint64_t generation = slot_at(index)->word.load(Env::relaxed) >> 8;
+        ending += (generation & 1) == 0 && generation != 0 ? 1U : 0U;
+    }
+    // [ending.free] relaxed: as [ending.used].
+    std::uint32_t index = free_.load(Env::relaxed);
+    while (index != no_slot) {
+        --ending;
+        // [ending.next] relaxed: as [ending.used].
+        index = slot_at(index)->next_free.load(Env::relaxed);
+    }
+    return ending;
+}
+
 // ---- create ------------------------------------------------------------------------------------------------------------
 
 template <class Object, class Env>
 std::uint64_t object_table<Object, Env>::create(std::uint8_t kind, std::unique_ptr<Object>& object) {
-    const auto pinned = home_.pin();
     const std::uint32_t index = take_free();
     if (index == no_slot) {
         return 0;
@@ -195,18 +234,27 @@ std::uint64_t object_table<Object, Env>::create(std::uint8_t kind, std::unique_p
 
 template <class Object, class Env>
 std::uint32_t object_table<Object, Env>::take_free() {
-    // [take.head] acquire: pairs with [put.push]
-    //   `next_free` of the slot at the head was written before it got there.
-    std::uint64_t head = free_.load(Env::acquire);
-    while (static_cast<std::uint32_t>(head) != no_slot) {
-        slot& first = *slot_at(static_cast<std::uint32_t>(head));
-        // [take.next] relaxed: may be read while another thread takes and puts the slot; the tag then fails our CAS.
-        const std::uint64_t next = first.next_free.load(Env::relaxed);
-        const std::uint64_t tag = (head >> 32) + 1;
-        // [take.pop] acquire: pairs with [put.push]
-        //   The end of the last object is over before we reuse its slot. Failure (acquire): as [take.head].
-        if (free_.compare_exchange_weak(head, tag << 32 | next, Env::acquire, Env::acquire)) {
-            return static_cast<std::uint32_t>(head);
+    {
+        keep held(home_);
+        // [take.head] acquire: pairs with [put.push]
+        //   The slot's chunk was linked before.
+        std::uint32_t head = free_.load(Env::acquire);
+        while (head != no_slot) {
+            slot& first = *slot_at(head);
+            held.protect(first.garbage); // from the check on: taken by another thread, it does not come back (T3)
+            // [take.check] acquire: pairs with [put.push]
+            //   `next_free` of the slot at the head was written before it got there.
+            if (const std::uint32_t now = free_.load(Env::acquire); now != head) {
+                head = now;
+                continue;
+            }
+            // [take.next] relaxed: may be read while another thread takes the slot; our CAS fails then.
+            const std::uint32_t next = first.next_free.load(Env::relaxed);
+            // [take.pop] acquire: pairs with [put.push]
+            //   The end of the last object is over before we reuse its slot. Failure (acquire): as [take.head].
+            if (free_.compare_exchange_weak(head, next, Env::acquire, Env::acquire)) {
+                return head;
+            }
         }
     }
     // [take.used] relaxed: only the expected value of [take.fresh].
@@ -259,33 +307,37 @@ auto object_table<Object, Env>::slot_at(std::uint32_t index) noexcept -> slot* {
 }
 
 template <class Object, class Env>
-find_status object_table<Object, Env>::look_up(std::uint64_t handle, std::uint8_t kind, slot*& at, std::uint64_t& word,
-                                               Object*& out) noexcept {
+find_status object_table<Object, Env>::look_up(keep* held, std::uint64_t handle, std::uint8_t kind, slot*& at,
+                                               std::uint64_t& word, Object*& out) noexcept {
     const handle_parts parts = handle_parts::of(handle);
     at = slot_at(parts.index);
     if (at == nullptr || (parts.generation & 1) == 0) {
         return find_status::stale;
     }
+    if (held != nullptr) {
+        held->protect(at->garbage); // before the look at the word, which is the check
+    }
     // [find.word] acquire: pairs with [create.live], [destroy.dead]
     //   The object was built before its generation was stored; `stale` comes after the destruction.  // LP
     word = at->word.load(Env::acquire);
-    if (word != word_of(parts.generation, parts.kind)) {
-        return find_status::stale;
+    const bool live = word == word_of(parts.generation, parts.kind);
+    if (!live || parts.kind != kind) {
+        if (held != nullptr) {
+            held->release(); // or it would keep whatever lives in the slot now
+        }
+        return live ? find_status::wrong_kind : find_status::stale;
     }
-    if (parts.kind != kind) {
-        return find_status::wrong_kind;
-    }
-    // [find.object] relaxed: T3: the slot was live after we were pinned, so the pointer can't have changed since.
+    // [find.object] relaxed: T3: the slot was live after we were pinned, or kept it, so the pointer can't have changed since.
     out = at->object.load(Env::relaxed);
     return find_status::found;
 }
 
 template <class Object, class Env>
-find_status object_table<Object, Env>::destroy(typename basic_domain<Env>::guard& pinned, std::uint64_t handle,
-                                               std::uint8_t kind, Object*& out) noexcept {
+find_status object_table<Object, Env>::destroy(keep& held, std::uint64_t handle, std::uint8_t kind,
+                                               Object*& out) noexcept {
     slot* at = nullptr;
     std::uint64_t word = 0;
-    const find_status status = look_up(handle, kind, at, word, out);
+    const find_status status = look_up(&held, handle, kind, at, word, out);
     if (status != find_status::found) {
         return status;
     }
@@ -299,17 +351,19 @@ find_status object_table<Object, Env>::destroy(typename basic_domain<Env>::guard
     // [destroy.count] relaxed: a statistic.
     live_.fetch_sub(1, Env::relaxed);
     // SAFETY: `garbage` is free: the slot's previous grace period was over before the slot was reused (T3).
-    home_.retire_hook(pinned.record(), ::new (static_cast<void*>(at->garbage))
-                                           hook(&end, static_cast<std::uint32_t>(sizeof(Object)), core::unpooled));
-    home_.reclaim_some(pinned.record()); // a guard may end any number of objects: each pays for itself
+    home_.retire_hook(held.mine(), ::new (static_cast<void*>(at->garbage))
+                                       hook(&end, static_cast<std::uint32_t>(sizeof(Object)), core::unpooled));
     return find_status::found;
 }
 
 template <class Object, class Env>
-void object_table<Object, Env>::end(hook* garbage, record_type&) noexcept {
-    std::destroy_at(garbage);
+void object_table<Object, Env>::end(hook* garbage, record_type& runner) noexcept {
     // SAFETY: this reclaimer is only ever given to the hook inside a slot.
     auto* at = reinterpret_cast<slot*>(reinterpret_cast<std::byte*>(garbage) - offsetof(slot, garbage));
+    if (at->table->home_.retired_again(runner, garbage)) {
+        return; // T3
+    }
+    std::destroy_at(garbage);
     // [end.object] relaxed: the grace period is over, the slot is ours.
     std::unique_ptr<Object>(at->object.load(Env::relaxed)).reset();
     // [end.word] relaxed: as [end.object].
@@ -322,15 +376,13 @@ template <class Object, class Env>
 void object_table<Object, Env>::put_free(std::uint32_t index) noexcept {
     slot& freed = *slot_at(index);
     // [put.head] relaxed: only the expected value of [put.push].
-    std::uint64_t head = free_.load(Env::relaxed);
-    std::uint64_t next = 0;
+    std::uint32_t head = free_.load(Env::relaxed);
     do {
         // [put.next] relaxed: [put.push] publishes it.
-        freed.next_free.store(static_cast<std::uint32_t>(head), Env::relaxed);
-        next = ((head >> 32) + 1) << 32 | index;
-        // [put.push] release: pairs with [take.head], [take.pop]
+        freed.next_free.store(head, Env::relaxed);
+        // [put.push] release: pairs with [take.head], [take.check], [take.pop]
         //   `next_free`, and the end of the object that was here. Failure (relaxed): only `head` changes.
-    } while (!free_.compare_exchange_weak(head, next, Env::release, Env::relaxed));
+    } while (!free_.compare_exchange_weak(head, index, Env::release, Env::relaxed));
 }
 
 template <class Object, class Env>

@@ -4,19 +4,20 @@
 ///
 /// `snapshot<T>`: a value that is read often and replaced seldom, without a lock on either side.
 ///
-///     current_ --> [hook | version 7 | value]         readers: pin, one load, read, unpin
-///                  [hook | version 6 | value]  <-- retired; a reader that pinned before may still look at it
+///     current_ --> [hook | version 7 | value]         readers: load, keep it, load again: the same? read; keep it no more
+///                  [hook | version 6 | value]  <-- retired; a reader that keeps it may still look at it
 ///
 /// Invariants:
 ///   N1  A node is immutable from its publication to its end, but for the hook, which belongs to who retired it.
 ///   N2  current_ is never null and changes by CAS only; the version of the new node is that of the old one plus one. So the
 ///       versions that are read from current_ only grow.
-///   N3  A node is retired once, by the CAS that took it out of current_, and ends when no pin is left that could have read
-///       it. While a thread is pinned no node that it has read comes back at the same address: no ABA.
+///   N3  A node is retired once, by the CAS that took it out of current_, and ends when nobody keeps it
+///       (core/domain_keeps.hpp, of which current_ is the source). What a thread keeps does not come back at the same address:
+///       no ABA.
 ///
 /// Progress: readers wait-free; writers lock-free, a CAS fails only because another one succeeded.
-/// Linearizes: load, read and version at [load.current]; writers at [replace.swap]; a compare_and_store that fails there or at
-/// [compare.current].
+/// Linearizes: load, read and version at [domain_keeps:latest.check] or [domain_keeps:latest.pinned]; writers at [replace.swap];
+/// a compare_and_store that fails there, or where it has read the version.
 /// Proof: docs/memory-model.md#snapshot.
 ///
 /// Sources: McKenney, Slingwine, Read-copy update, 1998.
@@ -42,15 +43,17 @@ namespace epoque {
 ///
 /// Use it when:      many threads read a whole that changes as a whole: configuration, routing tables, prices.
 /// Use instead:      `std::atomic<T>` where T fits in a word; a mutex where writers are as frequent as readers; a
-///                   `std::shared_ptr` where a reader keeps what it read for long.
+///                   `std::shared_ptr` where a reader hands what it read to another thread.
 /// Elements:         any object type with a destructor that does not throw. `store` needs a move or copy constructor, `update`
 ///                   a copy constructor. Readers of all threads get `const T&` at the same time.
 /// Order:            linearizable; versions count the replacements.
-/// Memory:           32 bytes + sizeof(T) a version. An old version is destroyed by whatever thread leaves a guard of the domain
-///                   when nobody can see it any more; a view that stays keeps all versions retired since. The domain goes by
-///                   objects and bytes, not by time: where nothing else is retired, about 1,500 old versions, or 768 KiB of
-///                   them, wait for later ones. It counts sizeof(T), not what T owns: if that is much, call domain::barrier()
-///                   after a store.
+/// Memory:           40 bytes + sizeof(T) a version. An old version is destroyed by the thread that replaced it, when it
+///                   replaces or retires something later and nobody can see the version any more; or by domain::barrier(); or after
+///                   that thread's end by another one. A view keeps its version and no other; a thread's third view at the same
+///                   time (or use of a handle) is a guard, and keeps all that is retired meanwhile. The domain goes by objects and
+///                   bytes, not by time: where nothing else is retired, about 1,500 old versions, or 768 KiB of them, wait for
+///                   later ones. It counts sizeof(T), not what T owns: if that is much, call domain::barrier() after a store. It
+///                   does not wait for views.
 /// Fairness:         none among writers.
 /// Progress:         readers wait-free, writers lock-free.
 /// Concurrency:      any thread, every member, but constructors and destructor.
@@ -72,14 +75,15 @@ class snapshot {
 
     struct node : hook { // the hook is used once, when the node is replaced
         template <class... Args>
-        explicit node(std::uint32_t pool, Args&&... args)
-            : hook(&node::end, size(), pool), value(std::forward<Args>(args)...) {}
+        node(domain_type& owner, std::uint32_t pool, Args&&... args)
+            : hook(&node::end, size(), pool), home(owner), value(std::forward<Args>(args)...) {}
         static constexpr std::uint32_t size() noexcept { // a figure for the domain's statistics
             return static_cast<std::uint32_t>(
                 std::min<std::size_t>(sizeof(node), std::numeric_limits<std::uint32_t>::max()));
         }
         static void end(hook* self, record_type& runner) noexcept;
 
+        domain_type& home;
         typename Env::template var<std::uint64_t> version{1}; // written before the node is published
         T value;
     };
@@ -87,7 +91,7 @@ class snapshot {
   public:
     using value_type = T;
 
-    /// A version, kept for as long as this lives: the thread is pinned meanwhile. Not copyable, not for another thread.
+    /// A version, kept for as long as this lives. Not copyable, not for another thread.
     class [[nodiscard]] view {
       public:
         view(const view&) = delete;
@@ -100,12 +104,8 @@ class snapshot {
 
       private:
         friend class snapshot;
-        explicit view(const snapshot& of)
-            : pinned_(of.home_.pin()),
-              // [load.current] acquire: pairs with [replace.swap]
-              //   The node was built before it was published.  // LP
-              node_(of.current_.load(Env::acquire)) {}
-        typename domain_type::guard pinned_; // the first member: it comes before the load
+        explicit view(const snapshot& of) : kept_(of.home_), node_(kept_.latest(of.current_)) {}
+        core::keep<Env> kept_;
         const node* node_;
     };
 
@@ -126,12 +126,11 @@ class snapshot {
     /// Looks at the current version.
     ///
     /// Returns:         a view of it, which keeps it.
-    /// Progress:        wait-free.
-    /// Linearizes at:   [load.current].
+    /// Progress:        wait-free: where four writers in a row came in between, it pins for a moment.
+    /// Linearizes at:   [domain_keeps:latest.check] or [domain_keeps:latest.pinned].
     /// Synchronization: with the writer of this version.
-    /// Complexity:      O(1), with membarrier no read-modify-write.
+    /// Complexity:      O(1), with membarrier no read-modify-write. Runs nobody's destructor.
     /// Throws:          bad_alloc, on a thread's first use of the domain only.
-    /// Pins:            until the view ends; may then run up to 8 deferred destructors.
     /// See:             docs/memory-model.md#snapshot
     view load() const { return view(*this); }
 
@@ -144,7 +143,7 @@ class snapshot {
         return std::invoke(std::forward<Look>(look), *now);
     }
 
-    /// The number of the current version; the first is 1. Progress: wait-free. Pins: for the duration of the call.
+    /// The number of the current version; the first is 1. Progress: wait-free.
     std::uint64_t version() const { return load().version(); }
 
     /// Replaces the current version, whatever it is.
@@ -153,9 +152,9 @@ class snapshot {
     /// Progress:        lock-free; allocates a node where the thread's pool has none.
     /// Linearizes at:   [replace.swap].
     /// Synchronization: with every read of this version.
-    /// Complexity:      O(1), one read-modify-write; repeated when another writer came first.
+    /// Complexity:      O(1), one read-modify-write; repeated when another writer came first. May run up to 8 deferred
+    ///                  destructors, each after a look at all threads of the domain.
     /// Throws:          bad_alloc, or what T's constructor throws. The snapshot is then unchanged.
-    /// Pins:            for the duration of the call; may run up to 8 deferred destructors.
     std::uint64_t store(T value)
         requires std::is_move_constructible_v<T>
     {
@@ -173,7 +172,6 @@ class snapshot {
     /// Progress:        lock-free.
     /// Linearizes at:   [replace.swap].
     /// Throws:          bad_alloc, or what T's copy constructor or `change` throws; the snapshot is then unchanged.
-    /// Pins:            as store, anew for each try.
     /// Synchronization, Complexity: as store.
     template <class Change>
         requires(std::is_copy_constructible_v<T> && std::is_invocable_v<Change&, T&>)
@@ -183,9 +181,9 @@ class snapshot {
     ///
     /// Returns:         whether it did; if not, `value` is unchanged.
     /// Progress:        lock-free; it does not try again.
-    /// Linearizes at:   [replace.swap]; at [compare.current] when it finds another version there.
+    /// Linearizes at:   [replace.swap]; as load when it finds another version there.
     /// Throws:          bad_alloc; snapshot and `value` are then unchanged.
-    /// Synchronization, Complexity, Pins: as store.
+    /// Synchronization, Complexity: as store.
     bool compare_and_store(std::uint64_t expected, T&& value)
         requires std::is_nothrow_move_constructible_v<T>;
 
@@ -197,12 +195,12 @@ class snapshot {
     class draft {
       public:
         template <class... Args>
-        draft(record_type& record, std::uint32_t block_class, Args&&... args)
-            : record_(record), block_class_(block_class),
-              block_(record.allocate(block_class, sizeof(node), alignof(node))) {
+        draft(const snapshot& of, record_type& record, Args&&... args)
+            : record_(record), block_class_(of.block_class_),
+              block_(record.allocate(block_class_, sizeof(node), alignof(node))) {
             try {
                 // SAFETY: a fresh block of the node's size and alignment.
-                made_ = ::new (block_) node(block_class, std::forward<Args>(args)...);
+                made_ = ::new (block_) node(of.home_, block_class_, std::forward<Args>(args)...);
             } catch (...) {
                 record_.deallocate(block_class_, block_, sizeof(node), alignof(node));
                 throw;
@@ -227,7 +225,7 @@ class snapshot {
         node* made_ = nullptr;
     };
 
-    bool replace(record_type& record, node*& old, draft& next) noexcept;
+    bool replace(core::keep<Env>& kept, node* old, draft& next) noexcept;
 
     alignas(interference_size) atomic<node*> current_{nullptr}; // read by all, written by writers
     domain_type& home_;
@@ -241,8 +239,7 @@ template <class... Args>
     requires std::is_constructible_v<T, Args...>
 snapshot<T, Env>::snapshot(domain_type& home, Args&&... args)
     : home_(home), block_class_(home.pool_class(sizeof(node), alignof(node))) {
-    const auto pinned = home_.pin();
-    draft first(pinned.record(), block_class_, std::forward<Args>(args)...);
+    draft first(*this, home_.own_record(), std::forward<Args>(args)...);
     // [init.current] relaxed: whoever shares the snapshot with other threads publishes it.
     current_.store(first.get(), Env::relaxed);
     first.published();
@@ -261,6 +258,9 @@ template <class T, class Env>
 void snapshot<T, Env>::node::end(hook* self, record_type& runner) noexcept {
     // SAFETY: this reclaimer is only ever given to the hook inside a node.
     auto* gone = static_cast<node*>(self);
+    if (gone->home.retired_again(runner, gone)) {
+        return; // N3
+    }
     const std::uint32_t block_class = gone->block_class;
     std::destroy_at(gone);
     runner.deallocate(block_class, gone, sizeof(node), alignof(node));
@@ -268,19 +268,19 @@ void snapshot<T, Env>::node::end(hook* self, record_type& runner) noexcept {
 
 // ---- writers -------------------------------------------------------------------------------------------------------------
 
-/// Puts `next` in the place of `old`, which is retired then; false, with `old` the current node, when another one was there.
-/// Precondition: the caller is pinned since before it read `old`.
+/// Puts `next` in the place of `old`, which is `kept`, and retired then; false when another node was there.
 template <class T, class Env>
-bool snapshot<T, Env>::replace(record_type& record, node*& old, draft& next) noexcept {
+bool snapshot<T, Env>::replace(core::keep<Env>& kept, node* old, draft& next) noexcept {
     next->version.set(old->version.get() + 1);
-    node* replaced = old;
-    // [replace.swap] release: pairs with [load.current], [emplace.current], [update.current], [compare.current]
-    //   The new node. The old one was acquired when it was read. Failure (acquire): the node that another writer published, whose version and value we read next.  // LP
-    if (!current_.compare_exchange_strong(old, next.get(), Env::release, Env::acquire)) {
+    node* expected = old;
+    // [replace.swap] release: pairs with [domain_keeps:latest.check], [domain_keeps:latest.pinned]
+    //   The new node. The old one was acquired when it was read. Failure (relaxed): another node is there, of which we read nothing.  // LP
+    if (!current_.compare_exchange_strong(expected, next.get(), Env::release, Env::relaxed)) {
         return false;
     }
     next.published();
-    home_.retire_hook(record, replaced);
+    kept.release(); // destructors that run now may have views of their own
+    home_.retire_hook(kept.mine(), old);
     return true;
 }
 
@@ -288,16 +288,15 @@ template <class T, class Env>
 template <class... Args>
     requires std::is_constructible_v<T, Args...>
 std::uint64_t snapshot<T, Env>::emplace(Args&&... args) {
-    const auto pinned = home_.pin();
-    draft next(pinned.record(), block_class_, std::forward<Args>(args)...);
-    // [emplace.current] acquire: pairs with [replace.swap]
-    //   The node, whose version we read.
-    node* old = current_.load(Env::acquire);
-    std::uint64_t number = 0;
-    do {
-        number = old->version.get() + 1;
-    } while (!replace(pinned.record(), old, next));
-    return number;
+    draft next(*this, home_.own_record(), std::forward<Args>(args)...);
+    for (;;) {
+        core::keep<Env> kept(home_); // anew for each try: a writer that starves keeps nothing for long
+        node* const old = kept.latest(current_);
+        const std::uint64_t number = old->version.get() + 1;
+        if (replace(kept, old, next)) {
+            return number;
+        }
+    }
 }
 
 template <class T, class Env>
@@ -305,14 +304,12 @@ template <class Change>
     requires(std::is_copy_constructible_v<T> && std::is_invocable_v<Change&, T&>)
 std::uint64_t snapshot<T, Env>::update(Change change) {
     for (;;) {
-        const auto pinned = home_.pin(); // anew for each try: a writer that starves must not hold an epoch meanwhile
-        // [update.current] acquire: pairs with [replace.swap]
-        //   The node, whose value and version we read.
-        node* old = current_.load(Env::acquire);
+        core::keep<Env> kept(home_);
+        node* const old = kept.latest(current_);
         const std::uint64_t number = old->version.get() + 1;
-        draft next(pinned.record(), block_class_, std::as_const(old->value));
+        draft next(*this, kept.mine(), std::as_const(old->value));
         change(next->value);
-        if (replace(pinned.record(), old, next)) {
+        if (replace(kept, old, next)) {
             return number;
         }
     }
@@ -322,15 +319,13 @@ template <class T, class Env>
 bool snapshot<T, Env>::compare_and_store(std::uint64_t expected, T&& value)
     requires std::is_nothrow_move_constructible_v<T>
 {
-    const auto pinned = home_.pin();
-    // [compare.current] acquire: pairs with [replace.swap]
-    //   The node, whose version we read.  // LP, when it is another one
-    node* old = current_.load(Env::acquire);
+    core::keep<Env> kept(home_);
+    node* const old = kept.latest(current_);
     if (old->version.get() != expected) {
         return false;
     }
-    draft next(pinned.record(), block_class_, std::move(value));
-    if (replace(pinned.record(), old, next)) {
+    draft next(*this, kept.mine(), std::move(value));
+    if (replace(kept, old, next)) {
         return true;
     }
     core::give_back(value, std::move(next->value));

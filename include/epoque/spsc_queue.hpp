@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <iterator>
+#include <memory_resource>
 #include <type_traits>
 #include <utility>
 
@@ -46,8 +47,10 @@ class spsc_queue {
     using value_type = T;
     static constexpr bool is_fifo = true;
 
-    /// An empty, open queue that takes exactly `capacity` elements. Throws: bad_alloc. Capacity 0 is a `misuse`.
-    explicit spsc_queue(std::size_t capacity) : core_(capacity, core::typed_cells<T, Env>()) {}
+    /// An empty, open queue that takes exactly `capacity` elements, in memory from `memory`, which outlives it; null: operator
+    /// new. Throws: bad_alloc. Capacity 0 is a `misuse`.
+    explicit spsc_queue(std::size_t capacity, std::pmr::memory_resource* memory = nullptr)
+        : core_(capacity, core::typed_cells<T, Env>(), memory) {}
     spsc_queue(const spsc_queue&) = delete;
     spsc_queue& operator=(const spsc_queue&) = delete;
     /// Destroys the elements that are left. Precondition: no operation runs.

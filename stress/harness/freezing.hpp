@@ -59,12 +59,18 @@ class freezing : public testing::TestWithParam<bool> {
             if (HasFatalFailure() || HasNonfatalFailure()) {
                 FAIL() << "the first thread was frozen at its switch point " << point;
             }
+            if constexpr (requires { scenario->garbage(); }) {
+                garbage_ = std::max(garbage_, scenario->garbage());
+            }
             if (!result.froze) {
                 break;
             }
         }
         EXPECT_GT(point, 3U) << "an operation with hardly a switch point: does it use the Env?";
-        RecordProperty("points", static_cast<int>(point - 1));
+        points_ += point - 1;
+        RecordProperty("points", std::to_string(points_));
+        RecordProperty("operations", std::to_string(operations_of_the_others()));
+        RecordProperty("garbage", std::to_string(garbage_));
     }
 
     template <class Make>
@@ -83,7 +89,16 @@ class freezing : public testing::TestWithParam<bool> {
             }
         }
     }
+
+  private:
+    std::uint64_t points_ = 0;
+    std::uint64_t garbage_ = 0; // most objects that waited
 };
+
+/// docs/memory-model.md#garbage, in objects: how many may wait in a domain of three threads, whoever of them sleeps where, but in a
+/// guard of its own. The smallest object counts for a part of advance_bytes that lets advance_objects of them in.
+inline constexpr std::uint64_t most_pending_of_three =
+    (5 * 3 + 7) * (scheduled_env::advance_objects + 1) + 2 * 3;
 
 // ---- a queue or a stack --------------------------------------------------------------------------------------------------
 
@@ -107,6 +122,7 @@ class container_scenario {
         return {[this] { first(); }, [this] { other(1); }, [this] { other(2); }};
     }
 
+    std::uint64_t garbage() const { return pending_; }
     void judge() {
         while (lanes_[3].pop() == answer::success) {
         }

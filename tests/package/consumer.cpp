@@ -33,10 +33,10 @@ int main() {
     auto object = std::make_unique<int>(42);
     const std::uint64_t handle = table->create(1, object);
     {
-        auto guard = home.pin();
+        epoque::object_table<int>::keep held(home);
         int* found = nullptr;
-        if (table->find(handle, 1, found) != epoque::find_status::found || *found != 42 ||
-            table->destroy(guard, handle, 1, found) != epoque::find_status::found) {
+        if (table->find(held, handle, 1, found) != epoque::find_status::found || *found != 42 ||
+            table->destroy(held, handle, 1, found) != epoque::find_status::found) {
             std::fputs("the object was not behind its handle\n", stderr);
             return 1;
         }

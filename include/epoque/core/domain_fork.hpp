@@ -74,6 +74,10 @@ void basic_domain<Env>::forget_thread(record_type& record) noexcept {
     record.hazard.store(0, Env::relaxed);
     // [forget.number] relaxed: the child's only thread. What structures keep by the old number, an operation may have in hand.
     record.number = records_made_.fetch_add(1, Env::relaxed);
+    for (auto& slot : record.kept) {
+        // [forget.kept] relaxed: as [fork.contenders].
+        slot.store(0, Env::relaxed);
+    }
     record.calm_state = record_type::idle;
     record.reclaiming = false;
     record.running_objects = 0;

@@ -41,6 +41,10 @@ basic_domain<Env>::~basic_domain() {
         // [dtor.again] relaxed: as [dtor.records]. Each time anew: a deleter that retires may have made a record.
         record_type* const first = records_.load(Env::relaxed);
         for (record_type* record = first; record != nullptr; record = record->next) {
+            if (keeps_something(*record)) {
+                misuse("domain destroyed while a view of one of its snapshots lives, or a use of a handle. End them "
+                       "first.");
+            }
             for (list& bag : record->bag) {
                 due.splice(bag);
             }
@@ -109,7 +113,7 @@ auto basic_domain<Env>::acquire_record() -> record_type* {
     record->next = records_.load(Env::relaxed);
     // [acquire.link] acq_rel: pairs with [acquire.list], [meet.records], [scan.records], [walk.records],
     //   [barrier.records], [running.records], [peak.records], [stats.retired], [stats.records],
-    //   [domain_hazards:collect.records], [domain_hazards:limbo.records], [domain_limits:pending.records],
+    //   [domain_hazards:collect.records], [domain_hazards:limbo.records], [domain_keeps:kept.records], [domain_limits:pending.records],
     //   [domain_limits:trim.records]
     //   Release: readers of the list see the record built. Acquire, and a read-modify-write: the fallback's heavy side
     //   does one on this word too. If our link comes first, its scan sees the record; if its read comes first, we
@@ -124,6 +128,9 @@ void basic_domain<Env>::release_record(void* memory) noexcept {
     auto& record = *static_cast<record_type*>(memory);
     if (record.nest != 0) {
         misuse("a thread ended inside a guard (lock without unlock). Unlock the domain before the thread ends.");
+    }
+    if (keeps_something(record)) {
+        misuse("a thread ended with a view of a snapshot that it had made. End the view before the thread.");
     }
     // [release.hint] relaxed: only decides whether adopters look; barrier() and the next owner look in any case.
     const bool garbage = record.has_garbage.load(Env::relaxed) != 0;
@@ -185,6 +192,16 @@ void basic_domain<Env>::leave(record_type& record) noexcept {
     Env::store_release(record.fast, record.state, record_type::idle);
 }
 
+/// leave, and nobody's deleters run.
+template <class Env>
+void basic_domain<Env>::leave_quietly(record_type& record) noexcept {
+    if (--record.nest == 0) {
+        // [quiet.idle] release: pairs with [scan.state], [barrier.state]
+        //   As [unpin.idle].
+        Env::store_release(record.fast, record.state, record_type::idle);
+    }
+}
+
 template <class Env>
 void basic_domain<Env>::leave_with_garbage(record_type& record) noexcept {
     const bool reclaims = !record.reclaiming;
@@ -226,31 +243,25 @@ void basic_domain<Env>::retire(T* object, Deleter deleter) {
         [[no_unique_address]] Deleter deleter_;
     };
     record_type& record = local();
-    {
-        const guard pinned(*this, record);
-        const std::uint32_t block_class = pool_class(sizeof(owned), alignof(owned));
-        void* memory = record.allocate(block_class, sizeof(owned), alignof(owned));
-        // SAFETY: a fresh block of the node's size and alignment.
-        put(record, ::new (memory) owned(object, std::move(deleter), block_class));
-    }
+    const std::uint32_t block_class = pool_class(sizeof(owned), alignof(owned));
+    void* memory = record.allocate(block_class, sizeof(owned), alignof(owned));
+    // SAFETY: a fresh block of the node's size and alignment.
+    put(record, ::new (memory) owned(object, std::move(deleter), block_class));
     pay(record);
 }
 
 template <class Env>
 void basic_domain<Env>::retire_with_hook(hook* object) {
     record_type& record = local();
-    {
-        const guard pinned(*this, record);
-        put(record, object);
-    }
+    put(record, object);
     pay(record);
 }
 
-/// After a retirement, and outside of its guard.
+/// After a retirement.
 template <class Env>
 void basic_domain<Env>::pay(record_type& record) noexcept {
     if (record.over_limit) [[unlikely]] {
-        if (record.nest == 0 && !runs_inside_ours(record)) {
+        if (record.nest == 0 && !runs_inside_ours(record) && !keeps_something(record)) {
             relieve(record);
         } else {
             report_garbage(record);
@@ -258,32 +269,74 @@ void basic_domain<Env>::pay(record_type& record) noexcept {
     }
 }
 
+/// Rule R2, for the time of a scope in which no foreign code runs.
+template <class Env>
+class basic_domain<Env>::list_access {
+  public:
+    explicit list_access(record_type& record) noexcept : record_(record) {
+        if (record_.nest == 0) {
+            // [lists.enter] barrier: pairs with [meet.heavy], [meet.state], [barrier.state], [scan.state]
+            //   As [lists.order]; and rule R2. If our barrier is first, barrier() sees that we are here, and waits.
+            //   If the heavy barrier is first, we read its `asked`, and keep our hands off the lists.
+            Env::store_light(record_.fast, record_.state, record_type::at_lists);
+        } else {
+            // [lists.order] barrier: pairs with [meet.heavy], [meet.state]
+            //   If our barrier is first, the advancing thread has seen the unlinking, and [advance.step] passes it on.
+            //   If the heavy barrier is first, [retire.stamp] reads at least the epoch that its thread had read: never too old.
+            Env::light(record_.fast, record_.state);
+        }
+    }
+    list_access(const list_access&) = delete;
+    list_access& operator=(const list_access&) = delete;
+    ~list_access() {
+        if (record_.nest == 0) {
+            // [lists.leave] release: pairs with [barrier.state], [scan.state]
+            //   barrier() must see `running` and the lists as we left them; and a scan may read this in place of our last unpin.
+            Env::store_release(record_.fast, record_.state, record_type::idle);
+        }
+    }
+
+  private:
+    record_type& record_;
+};
+
 template <class Env>
 void basic_domain<Env>::put(record_type& record, hook* object) noexcept {
     record.retired_count.add(1);
     record.retired_size.add(object->bytes);
-    // [retire.order] barrier: pairs with [meet.heavy], [meet.state]
-    //   If our barrier is first, the advancing thread has seen the unlinking, and [advance.step] passes it on.
-    //   If the heavy barrier is first, [retire.stamp] reads at least the epoch that its thread had read: never too old.
-    Env::light(record.fast, record.state);
-    // [retire.stamp] acquire: pairs with [advance.step]
-    //   bag_of() may find that the bag's old content is past its grace period by this very epoch (D3).
-    const std::uint64_t epoch = epoch_.load(Env::acquire);
-    if (lists_are_mine(record)) {
-        bag_of(record, epoch).append(object);
-        // [retire.hint] relaxed: as [release.hint].
-        record.has_garbage.store(1, Env::relaxed);
-    } else {
-        // [aside.head] relaxed: only the expected value of [aside.push].
-        hook* head = aside_.load(Env::relaxed);
-        do {
-            object->next.set(head);
-            // [aside.push] release: pairs with [stray.take]
-            //   Whoever takes the list sees the links and the objects. On failure (relaxed) only `head` changes.
-        } while (!aside_.compare_exchange_weak(head, object, Env::release, Env::relaxed));
+    put_again(record, object);
+}
+
+/// put, of an object that counts as retired already.
+template <class Env>
+void basic_domain<Env>::put_again(record_type& record, hook* object) noexcept {
+    const std::uint32_t bytes = object->bytes; // once it is in a list, barrier() may free it
+    bool looked = false;
+    {
+        const list_access access(record);
+        // [retire.stamp] acquire: pairs with [advance.step]
+        //   bag_of() may find that the bag's old content is past its grace period by this very epoch (D3), and take_due().
+        const std::uint64_t epoch = epoch_.load(Env::acquire);
+        if (lists_are_mine(record)) {
+            bag_of(record, epoch).append(object);
+            // [retire.hint] relaxed: as [release.hint].
+            record.has_garbage.store(1, Env::relaxed);
+            if (!record.reclaiming && record.calm_state != record_type::pinned(epoch)) [[unlikely]] {
+                take_due(record, epoch); // also in a guard, which may last for any number of operations
+                looked = true;
+            }
+        } else {
+            put_aside(object);
+        }
+    }
+    if (looked) [[unlikely]] {
+        if (!record.due.empty()) {
+            run(record);
+        }
+        pool_.trim_mine(record.magazine);
     }
     constexpr std::int64_t least = Env::advance_bytes / Env::advance_objects;
-    record.budget -= std::max<std::int64_t>(object->bytes, least);
+    record.budget -= std::max<std::int64_t>(bytes, least);
     if (record.budget < 0) [[unlikely]] {
         record.budget = step_ - least;
         try_advance(record);
@@ -291,9 +344,17 @@ void basic_domain<Env>::put(record_type& record, hook* object) noexcept {
             check_limit(record);
         }
     }
-    if (record.nest > 1) {
-        reclaim_some(record); // the outer guard may last for any number of operations: do not wait for its end
-    }
+}
+
+template <class Env>
+void basic_domain<Env>::put_aside(hook* object) noexcept {
+    // [aside.head] relaxed: only the expected value of [aside.push].
+    hook* head = aside_.load(Env::relaxed);
+    do {
+        object->next.set(head);
+        // [aside.push] release: pairs with [stray.take]
+        //   Whoever takes the list sees the links and the objects. On failure (relaxed) only `head` changes.
+    } while (!aside_.compare_exchange_weak(head, object, Env::release, Env::relaxed));
 }
 
 template <class Env>
@@ -354,7 +415,7 @@ void basic_domain<Env>::take_due(record_type& record, std::uint64_t epoch) noexc
     record.calm_state = more ? record_type::idle : record_type::pinned(epoch);
     if (share != 0) {
         record.most_freed_at_once.raise_to(share);
-        // [due.running] relaxed: the release of [leave.idle] or [lists.grant] carries it to barrier().
+        // [due.running] relaxed: the release of [leave.idle], [lists.leave] or [lists.grant] carries it to barrier(); and [run.order].
         record.running.store(1, Env::relaxed);
     }
 }
@@ -376,6 +437,10 @@ void basic_domain<Env>::count_waits(record_type& runner, const record_type& from
 template <class Env>
 void basic_domain<Env>::run(record_type& record) noexcept {
     record.reclaiming = true;
+    // [run.order] barrier: pairs with [meet.heavy], [meet.state]
+    //   Between `running` and a reclaimer's look at what is kept. If our barrier is first, barrier() waits for us.
+    //   If the heavy barrier is first, we see the end of every keep that had ended when barrier() was called.
+    Env::light(record.fast, record.state);
     while (!record.due.empty()) {
         hook* object = record.due.take_first();
         ++record.running_objects;
@@ -390,26 +455,14 @@ void basic_domain<Env>::run(record_type& record) noexcept {
     record.running.store(0, Env::release);
 }
 
-template <class Env>
-void basic_domain<Env>::reclaim_some(record_type& record) noexcept {
-    if (record.reclaiming) {
-        return;
-    }
-    // [some.state] relaxed: as [leave.state].
-    take_due(record, record.state.load(Env::relaxed) >> 1);
-    if (!record.due.empty()) {
-        run(record);
-    }
-}
-
 // ---- the epoch ---------------------------------------------------------------------------------------------------------
 
 template <class Env>
 void basic_domain<Env>::try_advance(record_type& record) noexcept {
     // Elected, so that heavy barriers are rare: the first one advances, the others go on. Not a lock: D1 holds for any
-    // number of threads at once, and when the elected one sleeps, every 64th contender takes its place.
+    // number of threads at once, and when the elected one sleeps, every 8th contender takes its place.
     // [advance.elect] relaxed: rationing only, nothing depends on it.
-    if (contenders_.fetch_add(1, Env::relaxed) % 64 != 0) {
+    if (contenders_.fetch_add(1, Env::relaxed) % 8 != 0) {
         return;
     }
     // [advance.from] acquire: pairs with [advance.step]
@@ -423,7 +476,8 @@ void basic_domain<Env>::try_advance(record_type& record) noexcept {
 template <class Env>
 bool basic_domain<Env>::meet_all() noexcept {
     if (fast_) {
-        // [meet.heavy] barrier: pairs with [pin.publish], [retire.order], [grace.order], [adopt.pin]
+        // [meet.heavy] barrier: pairs with [pin.publish], [lists.enter], [lists.order], [stray.order], [run.order], [grace.order], [adopt.lists],
+        //   [domain_keeps:keep.protect]
         //   If our barrier is first, the pinning thread sees what we had seen, above all the unlinkings of [advance.from].
         //   If the light one is first, our scan sees the pin.
         if (Env::heavy()) {
@@ -437,7 +491,7 @@ bool basic_domain<Env>::meet_all() noexcept {
     //   If our read comes first, the new thread synchronizes with us before it pins.
     //   If the link comes first, we see the record.
     for (record_type* other = Env::load_heavy(fast_, records_); other != nullptr; other = other->next) {
-        // [meet.state] barrier: pairs with [pin.publish], [retire.order], [grace.order]
+        // [meet.state] barrier: pairs with [pin.publish], [lists.enter], [lists.order], [stray.order], [run.order], [grace.order]
         //   If our read-modify-write is first, the other thread sees the epoch we had read, or a later one.
         //   If theirs is first, we have now seen its unlinkings, and pass them on in the scan that follows.
         Env::load_heavy(fast_, other->state);
@@ -456,11 +510,12 @@ bool basic_domain<Env>::advance_from(record_type& mine, std::uint64_t epoch) noe
     //   If our read comes first, the new thread synchronizes with us before it pins.
     //   If the link comes first, we see the record.
     for (record_type* other = Env::load_heavy(fast_, records_); other != nullptr; other = other->next) {
-        // [scan.state] barrier: pairs with [pin.publish], [unpin.idle], [leave.idle], [adopt.pin], [adopt.idle]
+        // [scan.state] barrier: pairs with [pin.publish], [unpin.idle], [leave.idle], [quiet.idle], [lists.enter], [lists.leave],
+        //   [adopt.lists], [adopt.idle]
         //   If our read is first (fallback) or the heavy barrier was, the pinning thread cannot reach old garbage.
         //   If the pin is first, we see it here, and do not advance past it. Acquire: with its end, see [unpin.idle].
         const std::uint64_t state = Env::load_heavy(fast_, other->state);
-        if (state != record_type::idle && state != record_type::pinned(epoch)) {
+        if (record_type::is_pinned(state) && state != record_type::pinned(epoch)) {
             // [scan.blocked] relaxed: a statistic.
             blocked_advances_.fetch_add(1, Env::relaxed);
             if (options_.on_stalled != nullptr) {
@@ -483,7 +538,7 @@ bool basic_domain<Env>::advance_from(record_type& mine, std::uint64_t epoch) noe
            !peak_pending_bytes_.compare_exchange_weak(peak, pending, Env::relaxed, Env::relaxed)) {
     }
     // [advance.step] acq_rel: pairs with [pin.epoch], [retire.stamp], [advance.from], [grace.epoch],
-    //   [grace.look], [adopt.epoch], [adopt.from], [barrier.epoch], [domain_limits:trim.from]
+    //   [grace.look], [stray.epoch], [adopt.from], [barrier.epoch], [domain_limits:trim.from]
     //   Who reads the new epoch sees the end of every guard that this and earlier advances waited for, and every unlinking
     //   that came before the light barriers before its heavy one.
     //   Failure (relaxed): somebody else did it.
@@ -491,30 +546,13 @@ bool basic_domain<Env>::advance_from(record_type& mine, std::uint64_t epoch) noe
 }
 
 /// Takes in garbage that lost its thread: what was put aside, and one exited thread's expired lists a call.
-/// Precondition: the caller is pinned, from before the call to its end.
 template <class Env>
 void basic_domain<Env>::collect_strays(record_type& record) noexcept {
+    const list_access access(record);
     if (!lists_are_mine(record)) {
         return;
     }
-    // [adopt.epoch] acquire: pairs with [advance.step]
-    //   As [retire.stamp].
-    const std::uint64_t epoch = epoch_.load(Env::acquire);
-    // [stray.peek] acquire: pairs with [stray.take]
-    //   barrier() concludes from null that whoever took the list has it, and must then see that thread's record and at least
-    //   the epoch that it had read.
-    if (aside_.load(Env::acquire) != nullptr) {
-        // [stray.take] acq_rel: pairs with [aside.push], [stray.peek]
-        //   Acquire: the links and the objects. Release: as [stray.peek]. The stamp is the epoch read before, although an object
-        //   may have been unlinked after that: right, because the caller is pinned all the while (docs/memory-model.md).
-        for (hook* object = aside_.exchange(nullptr, Env::acq_rel); object != nullptr;) {
-            hook* next = object->next.get();
-            bag_of(record, epoch).append(object);
-            object = next;
-        }
-        // [stray.hint] relaxed: as [release.hint].
-        record.has_garbage.store(1, Env::relaxed);
-    }
+    take_aside(record);
     // [walk.records] acquire: pairs with [acquire.link]
     //   As [acquire.list].
     for (record_type* other = records_.load(Env::acquire); other != nullptr; other = other->next) {
@@ -530,16 +568,50 @@ void basic_domain<Env>::collect_strays(record_type& record) noexcept {
     }
 }
 
+/// Stamps what was put aside, into the caller's lists, which are its own now.
+template <class Env>
+void basic_domain<Env>::take_aside(record_type& record) noexcept {
+    // [stray.peek] acquire: pairs with [stray.take]
+    //   barrier() concludes from null that whoever took the list has it, and must then see that thread's record and its
+    //   `collecting`.
+    if (aside_.load(Env::acquire) == nullptr) {
+        return;
+    }
+    // [stray.was] relaxed: our own store. Not 0: we retire something in a deleter.
+    const std::uint32_t was = record.running.load(Env::relaxed);
+    // [stray.begin] relaxed: [stray.take] publishes it.
+    record.running.store(1, Env::relaxed);
+    // [stray.take] acq_rel: pairs with [aside.push], [stray.peek]
+    //   Acquire: the links and the objects. Release: as [stray.peek].
+    hook* object = aside_.exchange(nullptr, Env::acq_rel);
+    // [stray.order] barrier: pairs with [meet.heavy], [meet.state]
+    //   As [lists.order], for all unlinkings in the list: the epoch that we read next is a stamp of theirs (D2).
+    Env::light(record.fast, record.state);
+    // [stray.epoch] acquire: pairs with [advance.step]
+    //   As [retire.stamp].
+    const std::uint64_t epoch = epoch_.load(Env::acquire);
+    while (object != nullptr) {
+        hook* next = object->next.get();
+        bag_of(record, epoch).append(object);
+        object = next;
+    }
+    // [stray.hint] relaxed: as [release.hint].
+    record.has_garbage.store(1, Env::relaxed);
+    // [stray.done] release: pairs with [barrier.running]
+    //   barrier() reads no older epoch than our stamp, and waits for its grace period.
+    record.running.store(was, Env::release);
+}
+
 /// Moves what is past its grace period out of a record that the caller owns but that is not its thread's.
 template <class Env>
 void basic_domain<Env>::take_expired(record_type& record, list& due) noexcept {
     // [adopt.from] acquire: pairs with [advance.step]
     //   As [pin.epoch]; and D3, for what we take.
     const std::uint64_t epoch = epoch_.load(Env::acquire);
-    // [adopt.pin] barrier: pairs with [scan.state], [barrier.state], [meet.heavy]
-    //   Rule R2. If our barrier is first, barrier() sees the record pinned and waits.
+    // [adopt.lists] barrier: pairs with [barrier.state], [meet.heavy], [scan.state]
+    //   Rule R2. If our barrier is first, barrier() sees that we are here, and waits.
     //   If the heavy barrier is first, we see its `asked` and keep our hands off the lists.
-    Env::store_light(record.fast, record.state, record_type::pinned(epoch));
+    Env::store_light(record.fast, record.state, record_type::at_lists);
     if (lists_are_mine(record)) {
         sweep(record, epoch);
         if (!record.expired.empty()) {
@@ -549,8 +621,8 @@ void basic_domain<Env>::take_expired(record_type& record, list& due) noexcept {
             adoptions_.fetch_add(1, Env::release);
         }
     }
-    // [adopt.idle] release: pairs with [scan.state], [barrier.state]
-    //   As [unpin.idle].
+    // [adopt.idle] release: pairs with [barrier.state], [scan.state]
+    //   As [lists.leave].
     Env::store_release(record.fast, record.state, record_type::idle);
 }
 
@@ -566,7 +638,7 @@ bool basic_domain<Env>::runs_inside_ours(const record_type& record) noexcept {
 
 template <class Env>
 void basic_domain<Env>::refuse(const record_type& record, const char* what) const noexcept {
-    if (record.nest != 0 || runs_inside_ours(record)) {
+    if (record.nest != 0 || runs_inside_ours(record) || keeps_something(record)) {
         misuse(what);
     }
 }
@@ -574,7 +646,7 @@ void basic_domain<Env>::refuse(const record_type& record, const char* what) cons
 template <class Env>
 void basic_domain<Env>::wait_for_grace(record_type& record) {
     // [grace.order] barrier: pairs with [meet.heavy], [meet.state]
-    //   As [retire.order]. If our barrier is first, the advancing thread has seen what the caller unlinked.
+    //   As [lists.order]. If our barrier is first, the advancing thread has seen what the caller unlinked.
     //   If the heavy barrier is first, [grace.epoch] reads at least the epoch that its thread had read.
     Env::light(record.fast, record.state);
     // [grace.epoch] acquire: pairs with [advance.step]
@@ -609,14 +681,17 @@ void basic_domain<Env>::refuse_without_barriers(std::uint64_t before) const {
 template <class Env>
 void basic_domain<Env>::synchronize() {
     record_type& record = local();
-    refuse(record, "synchronize() called inside a guard or a deleter; it would wait for itself. End the guard first.");
+    refuse(
+        record,
+        "synchronize() called inside a guard, a view or a deleter, whose end it is there to wait for. End that first.");
     wait_for_grace(record);
 }
 
 template <class Env>
 void basic_domain<Env>::barrier() {
     record_type& mine = local();
-    refuse(mine, "barrier() called inside a guard or a deleter; it would wait for itself. End the guard first.");
+    refuse(mine,
+           "barrier() called inside a guard, a view or a deleter, whose end it is there to wait for. End that first.");
     const turn only(*this, mine);
     free_all(mine);
 }
@@ -643,10 +718,14 @@ basic_domain<Env>::turn::~turn() {
 /// What barrier() does in its turn.
 template <class Env>
 void basic_domain<Env>::free_all(record_type& mine) {
-    {
-        const guard pinned = pin();
-        collect_strays(mine);
+    // [free.failures] relaxed: as [grace.failures].
+    const std::uint64_t failures = heavy_failures_.load(Env::relaxed);
+    if (!meet_all()) { // a reclaimer that does not know what we know says `running` first (core/domain_keeps.hpp)
+        refuse_without_barriers(failures);
     }
+    wait_for_runners(); // and for what they retire again
+    collect_strays(mine);
+    wait_for_runners(); // and for what they took in before we looked
     wait_for_grace(mine);
     try {
         take_all(mine, mine.due);
@@ -656,11 +735,17 @@ void basic_domain<Env>::free_all(record_type& mine) {
     }
     run(mine);
     collect_limbos(mine);
+    wait_for_runners();
+}
+
+/// Until whoever had taken garbage out of a list before this call has run its deleters, or stamped it.
+template <class Env>
+void basic_domain<Env>::wait_for_runners() noexcept {
     // [running.records] acquire: pairs with [acquire.link]
     //   As [acquire.list].
     for (record_type* record = records_.load(Env::acquire); record != nullptr; record = record->next) {
-        // [barrier.running] acquire: pairs with [run.done]
-        //   Deleters that their thread had taken from its list before us have run.
+        // [barrier.running] acquire: pairs with [run.done], [stray.done]
+        //   Deleters that their thread had taken from its list before us have run; what it had taken in has its stamp.
         for (unsigned round = 0; record->running.load(Env::acquire) != 0; ++round) {
             Env::relax(round);
         }
@@ -711,7 +796,8 @@ void basic_domain<Env>::take_over(record_type& mine, record_type& record, list& 
     const std::uint64_t failures = heavy_failures_.load(Env::relaxed);
     if (meet_all()) {
         for (unsigned round = 0;; ++round) {
-            // [barrier.state] barrier: pairs with [pin.publish], [unpin.idle], [leave.idle], [adopt.pin], [adopt.idle]
+            // [barrier.state] barrier: pairs with [pin.publish], [unpin.idle], [leave.idle], [quiet.idle], [lists.enter], [lists.leave],
+            //   [adopt.lists], [adopt.idle]
             //   If our barrier is first, the owner's next pin reads `asked` and leaves the lists to us.
             //   If its pin is first, we read it here and wait. Acquire: we see the lists as it left them.
             if (Env::load_heavy(fast_, record.state) == record_type::idle) {
@@ -759,7 +845,7 @@ domain_stats basic_domain<Env>::stats() const noexcept {
         sum.threads += record->owner.load(Env::relaxed) == core::held ? 1U : 0U;
         // [stats.state] relaxed: a statistic.
         const std::uint64_t state = record->state.load(Env::relaxed);
-        if (state != record_type::idle) {
+        if (record_type::is_pinned(state)) {
             ++sum.pinned;
             sum.oldest_pin_age = std::max(sum.oldest_pin_age, sum.epoch - std::min(sum.epoch, state >> 1));
         }

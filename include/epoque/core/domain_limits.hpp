@@ -92,7 +92,9 @@ void basic_domain<Env>::relieve(record_type& mine) noexcept {
     if (pending_bytes() > options_.max_pending_bytes) {
         try {
             free_all(mine);
-        } catch (...) { // the kernel refuses barriers: nothing can be freed
+        } catch (...) { // NOLINT(bugprone-empty-catch): the kernel refuses barriers; nothing was freed, and we say so
+        }
+        if (pending_bytes() > options_.max_pending_bytes) { // also what somebody keeps
             report_garbage(mine);
         }
     }
@@ -107,7 +109,7 @@ void basic_domain<Env>::trim() noexcept {
         collect_limbos(mine);
         pool_.trim();
         pool_.trim_mine(mine.magazine);
-        // A new epoch makes every thread look for garbage, and trim its magazine, at the end of its next operation.
+        // A new epoch makes every thread look for garbage, and trim its magazine, at the end of its next guard or retirement.
         // [trim.from] acquire: pairs with [domain_impl:advance.step]
         //   As [domain_impl:advance.from].
         advance_from(mine, epoch_.load(Env::acquire));

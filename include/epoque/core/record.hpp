@@ -7,14 +7,15 @@
 /// Who may touch the garbage lists and the magazine (they are plain memory):
 ///   R1  `owner` is `held` while a thread owns the record. It is taken by CAS and given back by store, so ownership, and
 ///       the garbage with it, passes from an exited thread to the next owner or to an adopter.
-///   R2  The owner touches the lists only while `state` says pinned, and only after it has read `takeover == none`
-///       following that pin's light barrier.
+///   R2  The owner touches the lists only while `state` is not idle, that is pinned or `at_lists`, and only after it has read
+///       `takeover == none` following the light barrier of that state.
 ///   R3  `domain::barrier()` touches the lists of a record that somebody else owns only between the store
 ///       `takeover = asked` + heavy barrier + (`state == idle` or `takeover == granted`), and its store
 ///       `takeover = none`.
-///   R2 and R3 exclude each other by the barrier axioms: either the owner's pin comes after the heavy barrier and it
-///   reads `takeover != none`, or the one who asks reads `state` pinned and waits. The owner never waits: what it
+///   R2 and R3 exclude each other by the barrier axioms: either the owner's state comes after the heavy barrier and it
+///   reads `takeover != none`, or the one who asks reads a `state` that is not idle and waits. The owner never waits: what it
 ///   retires meanwhile goes to the domain's shared list `aside_`. The magazine and `due` are the owner's alone.
+///   A thread at its lists is not pinned: asleep there it holds up nobody's epoch.
 ///   R4  A fork's child finds them as they were at some moment of each other thread (domain_fork.hpp).
 #pragma once
 
@@ -42,6 +43,9 @@ inline constexpr std::size_t wait_buckets = 24;
 /// Who owns a record: nobody, a thread, or nobody although garbage waits in it (an adopter is welcome).
 enum owner_state : std::uint32_t { vacant = 0, held = 1, orphaned = 2 };
 
+/// What a thread can keep at a time without a pin (core/domain_keeps.hpp).
+inline constexpr std::size_t keeps = 2;
+
 /// The hazard of a thread whose operation runs inside another one of its own: it names both, and all else.
 inline constexpr std::uintptr_t everything = 1;
 
@@ -57,7 +61,9 @@ struct alignas(interference_size) record {
     using atomic = typename Env::template atomic<T>;
 
     static constexpr std::uint64_t idle = 0;
+    static constexpr std::uint64_t at_lists = 2;
     static constexpr std::uint64_t pinned(std::uint64_t epoch) noexcept { return (epoch << 1) | 1; }
+    static constexpr bool is_pinned(std::uint64_t state) noexcept { return (state & 1) != 0; }
 
     record(bool asymmetric, std::uint32_t which, core::pool<Env>& shared) noexcept
         : fast(asymmetric), number(which), pool(shared) {}
@@ -94,10 +100,11 @@ struct alignas(interference_size) record {
 
     // The line of every operation: written by the owner, read by whoever advances the epoch.
     atomic<std::uint64_t> state{idle};
-    atomic<std::uintptr_t> hazard{0}; // what the owner's operation looks into, or 0 (core/domain_hazards.hpp)
-    std::uint64_t calm_state = idle;  // a pin with this state has no garbage to look after: see leave()
-    std::uint32_t nest = 0;           // guards of the owner
-    const bool fast;                  // asymmetric barriers are available
+    atomic<std::uintptr_t> hazard{0};        // what the owner's operation looks into, or 0 (core/domain_hazards.hpp)
+    atomic<std::uintptr_t> kept[keeps] = {}; // what it keeps for longer, or 0 (core/domain_keeps.hpp)
+    std::uint64_t calm_state = idle;         // a pin with this state has no garbage to look after: see leave()
+    std::uint32_t nest = 0;                  // guards of the owner
+    const bool fast;                         // asymmetric barriers are available
     std::uint32_t number;    // which one of the domain's it is, from 0; another one when a fork left its owner behind
     bool reclaiming = false; // the owner runs deleters now; nested operations do not
     std::int64_t budget = 0; // bytes that may still be retired before the owner tries to advance the epoch
@@ -127,10 +134,13 @@ struct alignas(interference_size) record {
     alignas(interference_size) atomic<std::uint32_t> takeover{none};
     atomic<std::uint32_t> owner{held};
     atomic<std::uint32_t> has_garbage{0}; // the lists may not be empty: an adopter should look; only a hint
-    atomic<std::uint32_t> running{0};     // the owner runs deleters that it took from the lists
-    record* next = nullptr;               // constant once linked
-    atomic<std::uint64_t> thread{0};      // the owner's number, as the operating system has it
-    bool over_limit = false;              // the owner found more garbage than the domain allows
+    atomic<std::uint32_t> running{
+        0}; // the owner runs deleters that it took from the lists, or stamps what was put aside
+    atomic<std::uint32_t> collecting{
+        0};                          // the owner has what was put aside, or is about to take it, and not stamped it yet
+    record* next = nullptr;          // constant once linked
+    atomic<std::uint64_t> thread{0}; // the owner's number, as the operating system has it
+    bool over_limit = false;         // the owner found more garbage than the domain allows
 
     // Written by whoever advances: how long this record's pin has blocked the epoch.
     atomic<std::uint64_t> blocking_state{idle};

@@ -40,6 +40,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <memory_resource>
 #include <new>
 
 namespace epoque::core {
@@ -55,7 +56,7 @@ class spsc_ring {
     using cell = typename Cells::template cell<header>;
 
     /// Throws: bad_alloc. Precondition: capacity > 0.
-    spsc_ring(std::size_t capacity, Cells cells);
+    spsc_ring(std::size_t capacity, Cells cells, std::pmr::memory_resource* memory);
     spsc_ring(const spsc_ring&) = delete;
     spsc_ring& operator=(const spsc_ring&) = delete;
     ~spsc_ring();
@@ -107,6 +108,7 @@ class spsc_ring {
     const std::uint64_t mask_;
     const bool fast_;
     [[no_unique_address]] const Cells cells_;
+    std::pmr::memory_resource* const source_; // null: Env's allocator
     std::byte* memory_;
     // The producer's line; the consumer reads tail_ when it has taken all that it knows of.
     alignas(interference_size) atomic<std::uint64_t> tail_{0};
@@ -119,17 +121,19 @@ class spsc_ring {
 // ---- construction and destruction ----------------------------------------------------------------------------------------
 
 template <class Cells, class Env>
-spsc_ring<Cells, Env>::spsc_ring(std::size_t capacity, Cells cells)
+spsc_ring<Cells, Env>::spsc_ring(std::size_t capacity, Cells cells, std::pmr::memory_resource* memory)
     : capacity_(capacity),
       mask_(capacity > std::numeric_limits<std::size_t>::max() / 4 ? 0 : std::bit_ceil(capacity) - 1),
-      fast_(Env::asymmetric()), cells_(cells) {
+      fast_(Env::asymmetric()), cells_(cells), source_(memory) {
     if (capacity == 0) {
         misuse("a queue was made with capacity 0: nothing could ever be pushed. Give it at least 1.");
     }
     if (mask_ + 1 < capacity || mask_ >= std::numeric_limits<std::size_t>::max() / 2 / stride()) {
         throw std::bad_alloc();
     }
-    memory_ = static_cast<std::byte*>(Env::allocate((mask_ + 1) * stride(), align()));
+    const std::size_t bytes = (mask_ + 1) * stride();
+    memory_ =
+        static_cast<std::byte*>(source_ != nullptr ? source_->allocate(bytes, align()) : Env::allocate(bytes, align()));
     for (std::uint64_t position = 0; position <= mask_; ++position) {
         // SAFETY: fresh memory, room for one cell at each stride.
         ::new (static_cast<void*>(memory_ + position * stride())) cell;
@@ -141,7 +145,11 @@ spsc_ring<Cells, Env>::~spsc_ring() {
     for (std::uint64_t position = 0; position <= mask_; ++position) {
         Cells::end_element(cell_of(position));
     }
-    Env::deallocate(memory_, (mask_ + 1) * stride(), align());
+    if (const std::size_t bytes = (mask_ + 1) * stride(); source_ != nullptr) {
+        source_->deallocate(memory_, bytes, align());
+    } else {
+        Env::deallocate(memory_, bytes, align());
+    }
 }
 
 template <class Cells, class Env>

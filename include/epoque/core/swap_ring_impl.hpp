@@ -20,17 +20,17 @@ swap_ring<Cells, Env>::swap_ring(std::size_t capacity, domain_type& home, Cells 
     if (capacity > most_places || all > std::numeric_limits<std::size_t>::max() / 2 / stride()) {
         throw std::bad_alloc();
     }
-    void* const words = Env::allocate(capacity * sizeof(word_type), alignof(word_type));
+    void* const words = home_.allocate(capacity * sizeof(word_type), alignof(word_type));
     void* room = nullptr;
     void* lockers = nullptr;
     try {
-        room = Env::allocate(all * stride(), align());
-        lockers = Env::allocate(Env::spare_cells * sizeof(locker), alignof(locker));
+        room = home_.allocate(all * stride(), align());
+        lockers = home_.allocate(Env::spare_cells * sizeof(locker), alignof(locker));
     } catch (...) {
         if (room != nullptr) {
-            Env::deallocate(room, all * stride(), align());
+            home_.deallocate(room, all * stride(), align());
         }
-        Env::deallocate(words, capacity * sizeof(word_type), alignof(word_type));
+        home_.deallocate(words, capacity * sizeof(word_type), alignof(word_type));
         throw;
     }
     words_ = static_cast<word_type*>(words);
@@ -51,11 +51,11 @@ swap_ring<Cells, Env>::~swap_ring() {
         }
     }
     std::destroy_n(lockers_, Env::spare_cells);
-    Env::deallocate(lockers_, Env::spare_cells * sizeof(locker), alignof(locker));
+    home_.deallocate(lockers_, Env::spare_cells * sizeof(locker), alignof(locker));
     end_cells(cells_at_, capacity_ + Env::spare_cells);
-    Env::deallocate(cells_at_, (capacity_ + Env::spare_cells) * stride(), align());
+    home_.deallocate(cells_at_, (capacity_ + Env::spare_cells) * stride(), align());
     std::destroy_n(words_, capacity_);
-    Env::deallocate(words_, capacity_ * sizeof(word_type), alignof(word_type));
+    home_.deallocate(words_, capacity_ * sizeof(word_type), alignof(word_type));
 }
 
 template <class Cells, class Env>
@@ -104,7 +104,7 @@ void swap_ring<Cells, Env>::end_shelf(locker* shelf, std::uint64_t count) noexce
     // SAFETY: far_locker put the cells there.
     end_cells(reinterpret_cast<std::byte*>(shelf) + shelf_cells(count), count);
     std::destroy_n(shelf, count);
-    Env::deallocate(shelf, shelf_bytes(count), shelf_align());
+    home_.deallocate(shelf, shelf_bytes(count), shelf_align());
 }
 
 template <class Cells, class Env>
@@ -118,7 +118,7 @@ auto swap_ring<Cells, Env>::far_locker(std::uint32_t number) -> locker& {
     //   The shelf was built before.
     locker* shelf = shelves_[index].load(Env::acquire);
     if (shelf == nullptr) {
-        void* const memory = Env::allocate(shelf_bytes(count), shelf_align());
+        void* const memory = home_.allocate(shelf_bytes(count), shelf_align());
         locker* const fresh = make_lockers(memory, capacity_ + count, count);
         make_cells(static_cast<std::byte*>(memory) + shelf_cells(count), count);
         // [shelf.link] acq_rel: pairs with [locker.shelf], [far.shelf]

@@ -24,9 +24,12 @@ class word_ring : public retired<Env> { // the hook is used once, when the ring 
     using word = typename Env::template atomic<T>;
 
   public:
-    /// Precondition: `slots` is a power of two. Throws: bad_alloc.
-    static word_ring* make(std::uint64_t slots);
-    static void destroy(word_ring* gone) noexcept;
+    /// `memory` is the domain, or its pool: whoever made a ring ends it by either. Precondition: `slots` is a power of two.
+    /// Throws: bad_alloc.
+    template <class Memory>
+    static word_ring* make(Memory& memory, std::uint64_t slots);
+    template <class Memory>
+    static void destroy(Memory& memory, word_ring* gone) noexcept;
 
     std::uint64_t slots() const noexcept { return mask_ + 1; }
 
@@ -41,9 +44,9 @@ class word_ring : public retired<Env> { // the hook is used once, when the ring 
     explicit word_ring(std::uint64_t slots) noexcept
         : hook(&end, clamped(bytes_for(slots)), unpooled), mask_(slots - 1) {}
 
-    static void end(hook* self, record<Env>&) noexcept {
+    static void end(hook* self, record<Env>& runner) noexcept {
         // SAFETY: this reclaimer is only ever given to the hook inside a ring.
-        destroy(static_cast<word_ring*>(self));
+        destroy(runner.pool, static_cast<word_ring*>(self));
     }
 
     static constexpr std::size_t align() noexcept { return std::max(alignof(word_ring), alignof(word)); }
@@ -61,19 +64,21 @@ class word_ring : public retired<Env> { // the hook is used once, when the ring 
 };
 
 template <class T, class Env>
-auto word_ring<T, Env>::make(std::uint64_t slots) -> word_ring* {
-    void* memory = Env::allocate(bytes_for(slots), align());
+template <class Memory>
+auto word_ring<T, Env>::make(Memory& memory, std::uint64_t slots) -> word_ring* {
+    void* block = memory.allocate(bytes_for(slots), align());
     // SAFETY: a fresh block, large enough for the header and the words behind it, aligned for both.
-    auto* made = ::new (memory) word_ring(slots);
+    auto* made = ::new (block) word_ring(slots);
     for (std::uint64_t index = 0; index < slots; ++index) {
         // SAFETY: as above; each word lies in the block.
-        ::new (static_cast<std::byte*>(memory) + first_slot() + index * sizeof(word)) word(T());
+        ::new (static_cast<std::byte*>(block) + first_slot() + index * sizeof(word)) word(T());
     }
     return made;
 }
 
 template <class T, class Env>
-void word_ring<T, Env>::destroy(word_ring* gone) noexcept {
+template <class Memory>
+void word_ring<T, Env>::destroy(Memory& memory, word_ring* gone) noexcept {
     const std::uint64_t slots = gone->slots();
     if constexpr (!std::is_trivially_destructible_v<word>) {
         for (std::uint64_t index = 0; index < slots; ++index) {
@@ -81,7 +86,7 @@ void word_ring<T, Env>::destroy(word_ring* gone) noexcept {
         }
     }
     std::destroy_at(gone);
-    Env::deallocate(gone, bytes_for(slots), align());
+    memory.deallocate(gone, bytes_for(slots), align());
 }
 
 } // namespace epoque::core
