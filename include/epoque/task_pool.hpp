@@ -207,8 +207,8 @@ class task_pool {
     /// The same; but tasks that have not begun are dropped (their futures say cancelled), and stop tokens are told. Lock-free,
     /// but for what tasks do when they are told.
     void stop() noexcept {
+        crew_.stop(); // first: who ends because it was told to must find that what has not begun is dropped
         stop_.request_stop();
-        crew_.stop();
     }
 
     /// Ends the pool in the order that is described above, and returns when that is done. Idempotent.
