@@ -189,7 +189,7 @@ class table_program {
     }
 
     void destroy(std::uint64_t handle, std::uint8_t kind) {
-        table::keep held(*home_);
+        typename table::keep held(*home_);
         thing* ended = nullptr;
         const find_status legal = legal_answer(handle, kind);
         check(table_->destroy(held, handle, kind, ended) == legal, "destroy answers as find does");
