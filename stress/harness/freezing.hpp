@@ -97,8 +97,7 @@ class freezing : public testing::TestWithParam<bool> {
 
 /// docs/memory-model.md#garbage, in objects: how many may wait in a domain of three threads, whoever of them sleeps where, but in a
 /// guard of its own. The smallest object counts for a part of advance_bytes that lets advance_objects of them in.
-inline constexpr std::uint64_t most_pending_of_three =
-    (5 * 3 + 7) * (scheduled_env::advance_objects + 1) + 2 * 3;
+inline constexpr std::uint64_t most_pending_of_three = (5 * 3 + 7) * (scheduled_env::advance_objects + 1) + 2 * 3;
 
 // ---- a queue or a stack --------------------------------------------------------------------------------------------------
 
