@@ -18,7 +18,10 @@ class spsc_scenario {
     spsc_scenario(frozen victim, std::uint64_t filled, std::uint64_t others)
         : victim_(victim), others_(others), shared_(std::in_place, domain_) {
         for (std::uint32_t thread = 0; thread < 4; ++thread) {
-            lanes_.emplace_back(*shared_, thread, 64 + 2 * others, counted_stamps(clock_));
+            lanes_.emplace_back(*shared_, thread, room_for(others), counted_stamps(clock_));
+        }
+        for (lane_type& each : lanes_) {
+            each.log().count_only(others > most_recorded);
         }
         for (std::uint64_t i = 0; i < filled; ++i) {
             lanes_[0].push();
@@ -56,6 +59,11 @@ class spsc_scenario {
 
     void judge() {
         while (lanes_[3].pop() == answer::success) {
+        }
+        if (others_ > most_recorded) {
+            EXPECT_TRUE(counted(lanes_).is_even()) << "something was lost or doubled";
+            shared_.reset();
+            return;
         }
         const history events = joined(lanes_);
         const monitor check = monitor_of<tested>(container::queue);

@@ -79,6 +79,23 @@ class counted_stamps {
     stamp& counter_;
 };
 
+/// What came in and went out, where a history would be too long: how many elements, and the sum of their values.
+struct tally {
+    std::uint64_t pushed = 0;
+    std::uint64_t popped = 0;
+    std::uint64_t sum_pushed = 0;
+    std::uint64_t sum_popped = 0;
+
+    bool is_even() const noexcept { return pushed == popped && sum_pushed == sum_popped; }
+    tally& operator+=(const tally& other) noexcept {
+        pushed += other.pushed;
+        popped += other.popped;
+        sum_pushed += other.sum_pushed;
+        sum_popped += other.sum_popped;
+        return *this;
+    }
+};
+
 /// One thread's part of a history. Its memory is allocated before the threads start.
 template <class Stamps>
 class recorder {
@@ -89,21 +106,34 @@ class recorder {
 
     /// Room for `n` more events without allocation.
     bool has_room(std::size_t n) const noexcept { return events_.capacity() - events_.size() >= n; }
+    /// Whether events are only counted from here on.
+    void count_only(bool wanted) noexcept { counts_only_ = wanted; }
+    const tally& counted() const noexcept { return counted_; }
 
     stamp call() noexcept { return stamps_.before(); }
     void returned(operation op, answer got, stamp call, std::uint64_t value = 0) {
-        events_.push_back({call, stamps_.after(), value, thread_, op, got, 0});
+        add({call, stamps_.after(), value, thread_, op, got, 0});
     }
     /// For operations that make several events: their return, and each event.
     stamp moment() noexcept { return stamps_.after(); }
-    void add(const event& made) { events_.push_back(made); }
+    void add(const event& made) {
+        if (!counts_only_) {
+            events_.push_back(made);
+        } else if (made.got == answer::success && made.op == operation::push) {
+            ++counted_.pushed;
+            counted_.sum_pushed += made.value;
+        } else if (made.got == answer::success && made.op != operation::close) { // pop, steal
+            ++counted_.popped;
+            counted_.sum_popped += made.value;
+        }
+    }
     /// pop_all, `values` from the top down.
     void popped_all(stamp call, std::span<const std::uint64_t> values, std::uint32_t batch) {
         const stamp ret = stamps_.after();
         for (const std::uint64_t value : values) {
-            events_.push_back({call, ret, value, thread_, operation::pop, answer::success, batch});
+            add({call, ret, value, thread_, operation::pop, answer::success, batch});
         }
-        events_.push_back({call, ret, 0, thread_, operation::pop, answer::empty, batch});
+        add({call, ret, 0, thread_, operation::pop, answer::empty, batch});
     }
     const history& events() const noexcept { return events_; }
 
@@ -111,6 +141,8 @@ class recorder {
     std::uint32_t thread_;
     Stamps stamps_;
     history events_;
+    bool counts_only_ = false;
+    tally counted_;
 };
 
 } // namespace epoque::stress

@@ -167,6 +167,16 @@ history joined(Lanes& lanes) {
     return out;
 }
 
+/// What all lanes counted, where they recorded nothing.
+template <class Lanes>
+tally counted(Lanes& lanes) {
+    tally sum;
+    for (auto& each : lanes) {
+        sum += each.log().counted();
+    }
+    return sum;
+}
+
 /// What came in and what came out, without regard to order.
 struct balance {
     std::uint64_t pushed = 0; ///< pushes that succeeded
