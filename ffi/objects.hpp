@@ -37,6 +37,8 @@ class object {
     object(const object&) = delete;
     object& operator=(const object&) = delete;
     virtual ~object() { waiting_->release(); }
+    /// About how many bytes its end frees: what the domain counts as garbage.
+    virtual std::size_t footprint() const noexcept = 0;
 
     const char* name() const noexcept { return name_; }
     std::size_t element_size() const noexcept { return element_size_; }
@@ -48,6 +50,11 @@ class object {
     explicit object(const epq_options& options)
         : element_size_(options.element_size), type_id_(options.type_id), waiting_(waiting_cell<>::make()) {
         std::memcpy(name_, options.name, sizeof name_);
+    }
+    /// What is inside, about.
+    std::size_t bytes_of(std::uint64_t sent, std::uint64_t received) const noexcept {
+        constexpr std::size_t header = 16; // of a cell or node
+        return sent > received ? static_cast<std::size_t>(sent - received) * (element_size_ + header) : 0;
     }
 
   private:
@@ -125,6 +132,10 @@ class queue_object final : public object {
     // The tickets, which cost nothing; a cell that was abandoned counts on both sides.
     std::uint64_t was_sent() const { return core_.was_sent(); }
     std::uint64_t was_received() const { return core_.was_received(); }
+    std::size_t footprint() const noexcept override { // in a destroy: the thread has its record, nothing throws
+        constexpr std::size_t first_segment = std::size_t{64} << 10; // at most
+        return sizeof *this + first_segment + bytes_of(was_sent(), was_received());
+    }
 
   private:
     core::segment_queue<core::byte_cells, std_env> core_;
@@ -200,6 +211,7 @@ class stack_object final : public object {
     bool was_empty() const noexcept { return core_.was_empty(); }
     std::uint64_t was_sent() const noexcept { return sends_.sum(); }
     std::uint64_t was_received() const noexcept { return receives_.sum(); }
+    std::size_t footprint() const noexcept override { return sizeof *this + bytes_of(was_sent(), was_received()); }
 
   private:
     core::treiber_stack<core::byte_cells, std_env> core_;

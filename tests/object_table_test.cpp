@@ -436,6 +436,23 @@ TEST_F(tables, an_objects_destructor_may_destroy_and_create_others) {
     EXPECT_EQ(family.was_live(), 1U);
 }
 
+TEST_F(tables, an_object_counts_as_garbage_with_what_it_owns) {
+    struct heavy {
+        static std::size_t footprint() noexcept { return std::size_t{5} << 30; } // more than the figure can say
+    };
+    object_table<heavy, small_env> loads(*home_);
+    auto object = std::make_unique<heavy>();
+    const std::uint64_t handle = loads.create(kind_a, object);
+    {
+        object_table<heavy, small_env>::keep held(*home_);
+        heavy* gone = nullptr;
+        EXPECT_EQ(loads.destroy(held, handle, kind_a, gone), find_status::found);
+    }
+    EXPECT_EQ(home_->stats().pending_bytes, std::uint64_t{UINT32_MAX});
+    home_->barrier();
+    EXPECT_EQ(home_->stats().pending_bytes, 0U);
+}
+
 TEST_F(tables, death_before_the_end_of_its_objects_is_a_misuse) {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
     const std::uint64_t handle = create(10);

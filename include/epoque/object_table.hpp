@@ -28,8 +28,10 @@
 #include "epoque/base/error.hpp"
 #include "epoque/domain.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <new>
 
@@ -58,6 +60,9 @@ enum class find_status : std::uint8_t { found, stale, wrong_kind };
 /// Use it when:      code that cannot hold references (another language, another module) must name objects, and must not
 ///                   be able to reach one that is gone.
 /// Use instead:      pointers, inside one program in one language.
+/// Elements:         `Object` has a virtual destructor where objects derive from it. If it has `std::size_t footprint() const noexcept`,
+///                   destroy asks that, beside other users of the object, how many bytes its end will free: so much counts as
+///                   garbage until then. Otherwise sizeof(Object).
 /// Memory:           64 bytes a slot, and 8 bytes for each possible chunk; a slot is reused once the grace period of its last object is over.
 /// Progress:         see above.
 /// Concurrency:      any thread, every member, but constructors and destructor.
@@ -131,6 +136,14 @@ class object_table {
 
     static constexpr std::uint32_t no_slot = max_slots;
 
+    /// A figure for the domain's statistics.
+    static std::uint32_t size_of(const Object& ending) noexcept {
+        std::size_t size = sizeof(Object);
+        if constexpr (requires { ending.footprint(); }) {
+            size = ending.footprint();
+        }
+        return static_cast<std::uint32_t>(std::min<std::size_t>(size, std::numeric_limits<std::uint32_t>::max()));
+    }
     static constexpr std::uint64_t word_of(std::uint32_t generation, std::uint8_t kind) noexcept {
         return std::uint64_t{generation} << 8 | kind;
     }
@@ -351,8 +364,7 @@ find_status object_table<Object, Env>::destroy(keep& held, std::uint64_t handle,
     // [destroy.count] relaxed: a statistic.
     live_.fetch_sub(1, Env::relaxed);
     // SAFETY: `garbage` is free: the slot's previous grace period was over before the slot was reused (T3).
-    home_.retire_hook(held.mine(), ::new (static_cast<void*>(at->garbage))
-                                       hook(&end, static_cast<std::uint32_t>(sizeof(Object)), core::unpooled));
+    home_.retire_hook(held.mine(), ::new (static_cast<void*>(at->garbage)) hook(&end, size_of(*out), core::unpooled));
     return find_status::found;
 }
 
