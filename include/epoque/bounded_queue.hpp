@@ -29,7 +29,7 @@ namespace epoque {
 /// Memory:           8 bytes + sizeof(T) for each of `capacity` places, sizeof(T) + 128 bytes for each thread that ever used it
 ///                   at the same time as others, in steps of 32, all until the queue is destroyed. Only the constructor and a
 ///                   thread's first operation allocate. At most 2^32 places and 2^15 threads.
-/// Fairness:         none: under contention a thread may lose its CAS any number of times.
+/// Fairness:         none: under contention a thread may lose its CAS any number of times; measured in docs/robustness.md#fairness.
 /// Progress:         lock-free, every operation. A thread that sleeps inside one keeps nothing but its own spare cell.
 /// Concurrency:      any thread, every member, but constructors and destructor.
 /// Sources:          core/swap_ring.hpp.

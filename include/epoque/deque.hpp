@@ -77,7 +77,7 @@ concept stealable =
 /// Memory:           8 bytes an element (or fewer, with the element), at least 64, in a ring that doubles and never shrinks;
 ///                   outgrown rings are freed when no thief looks at them; up to 256 KiB of them wait with the owner's thread.
 ///                   A thief that sleeps inside a steal keeps one.
-/// Fairness:         none among thieves.
+/// Fairness:         none among thieves: one may take all for as long as it is quick (docs/robustness.md#fairness).
 /// Progress:         the owner wait-free (the ring's growth apart), thieves lock-free.
 /// Concurrency:      push and try_pop: one thread at a time, the owner; who hands ownership over synchronizes. try_steal,
 ///                   was_empty, was_size: any thread.

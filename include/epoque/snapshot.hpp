@@ -54,7 +54,7 @@ namespace epoque {
 ///                   bytes, not by time: where nothing else is retired, about 1,500 old versions, or 768 KiB of them, wait for
 ///                   later ones. It counts sizeof(T), not what T owns: if that is much, call domain::barrier() after a store. It
 ///                   does not wait for views.
-/// Fairness:         none among writers.
+/// Fairness:         none among writers; measured in docs/robustness.md#fairness.
 /// Progress:         readers wait-free, writers lock-free.
 /// Concurrency:      any thread, every member, but constructors and destructor.
 ///

@@ -26,7 +26,7 @@ namespace epoque {
 /// Order:            linearizable LIFO.
 /// Memory:           a node of 8 bytes + sizeof(T), at least 32, from the domain's pool. A thread that sleeps inside an
 ///                   operation keeps one node from being reused. Up to 512 popped nodes (256 KiB) a thread wait for reuse.
-/// Fairness:         none: under contention a thread may lose its CAS any number of times.
+/// Fairness:         none: under contention a thread may lose its CAS any number of times; measured in docs/robustness.md#fairness.
 /// Progress:         lock-free, every operation.
 /// Concurrency:      any thread, every member, but constructors and destructor.
 /// Sources:          core/treiber_stack.hpp.
