@@ -74,6 +74,51 @@ struct deep_look : with_board<deep_look, 2> {
     }
 };
 
+/// A version that was retired, and that nobody keeps any more when barrier() is called, has ended when it returns: also where a
+/// reclaimer has just seen the keep, and is about to retire the version again.
+struct barrier_after_a_view : suite<barrier_after_a_view, 2> {
+    static constexpr int versions = 5;
+    struct marked {
+        explicit marked(env::atomic<int>& mark) : gone(&mark) {}
+        marked(const marked&) = delete;
+        marked& operator=(const marked&) = delete;
+        ~marked() { gone->store(1, env::release); }
+        env::atomic<int>* gone;
+    };
+    env::atomic<int> gone[versions] = {};
+    env::atomic<int> told{0};
+    std::optional<basic_domain<env>> domain;
+    std::optional<snapshot<marked, env>> shared;
+
+    void setup() {
+        domain.emplace();
+        shared.emplace(*domain, gone[0]);
+    }
+    void body(unsigned thread) {
+        if (thread == 1) {
+            for (int version = 1; version < versions; ++version) {
+                shared->emplace(gone[version]);
+                told.store(version, env::release);
+            }
+            return;
+        }
+        static_cast<void>(shared->load()->gone);
+        const int retired = told.load(env::acquire);
+        domain->barrier();
+        for (int version = 0; version < retired; ++version) {
+            require(gone[version].load(env::acquire) == 1,
+                    "barrier() returned before a version ended that nobody kept");
+        }
+    }
+    void finish() {
+        shared.reset();
+        domain.reset();
+        for (const auto& mark : gone) {
+            require(mark.load(env::acquire) == 1, "a version was lost");
+        }
+    }
+};
+
 struct two_writers : with_board<two_writers, 3> {
     void body(unsigned thread) {
         for (int i = 0; i < 3; ++i) {
@@ -114,6 +159,8 @@ int main(int argc, char** argv) {
          std::type_identity<long_look>());
     both({.name = "deep_look", .what = "three views at a time, of which the last one pins"},
          std::type_identity<deep_look>());
+    both({.name = "barrier_after_a_view", .what = "barrier() ends what nobody keeps any more"},
+         std::type_identity<barrier_after_a_view>());
     both({.name = "two_writers", .what = "two update, one reads: no update is lost"},
          std::type_identity<two_writers>());
     both({.name = "conditional", .what = "compare_and_store against update"}, std::type_identity<conditional>());
