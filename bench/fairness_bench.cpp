@@ -37,7 +37,7 @@ struct alignas(interference_size) tally {
     clock::duration longest{0};
 };
 
-/// What the `threads` that compete achieve in a tenth of a second each time; `operate(thread)` says whether it succeeded.
+/// What the `threads` that compete achieve in a tenth of a second each time; `operate()` says whether it succeeded.
 template <class Operate>
 void compete(benchmark::State& state, unsigned threads, Operate operate) {
     double least = 1;
@@ -54,7 +54,7 @@ void compete(benchmark::State& state, unsigned threads, Operate operate) {
                 start.arrive_and_wait();
                 clock::time_point last = clock::now();
                 while (!over.load(std::memory_order_relaxed)) {
-                    if (operate(thread)) {
+                    if (operate()) {
                         const clock::time_point now = clock::now();
                         mine.longest = std::max(mine.longest, now - last);
                         last = now;
@@ -102,9 +102,8 @@ void enter_container(const std::string& what) {
     enter(what + ", push and pop", [](benchmark::State& state, unsigned threads) {
         domain home;
         Container shared(home);
-        compete(state, threads, [&](unsigned) {
-            return shared.try_push(1) == conqueue_status::success && shared.try_pop().has_value();
-        });
+        compete(state, threads,
+                [&] { return shared.try_push(1) == conqueue_status::success && shared.try_pop().has_value(); });
     });
 }
 
@@ -129,7 +128,7 @@ struct word {
                 static_cast<void>(shared.try_pop());
             }
         });
-        compete(state, threads, [&](unsigned) { return shared.try_push(1) == conqueue_status::success; });
+        compete(state, threads, [&] { return shared.try_push(1) == conqueue_status::success; });
     });
     enter("work_stealing_deque, thieves", [](benchmark::State& state, unsigned threads) {
         domain home;
@@ -141,12 +140,12 @@ struct word {
                 }
             }
         });
-        compete(state, threads, [&](unsigned) { return shared.try_steal().has_value(); });
+        compete(state, threads, [&] { return shared.try_steal().has_value(); });
     });
     enter("snapshot, writers", [](benchmark::State& state, unsigned threads) {
         domain home;
         snapshot<std::uint64_t> shared(home, 0U);
-        compete(state, threads, [&](unsigned) {
+        compete(state, threads, [&] {
             shared.update([](std::uint64_t& value) { ++value; });
             return true;
         });
@@ -159,7 +158,7 @@ struct word {
                 shared.store(value);
             }
         });
-        compete(state, threads, [&](unsigned) {
+        compete(state, threads, [&] {
             benchmark::DoNotOptimize(*shared.load());
             return true;
         });
@@ -167,7 +166,7 @@ struct word {
     enter("object_table, create and destroy", [](benchmark::State& state, unsigned threads) {
         domain home;
         const auto table = std::make_unique<object_table<word>>(home);
-        compete(state, threads, [&](unsigned) {
+        compete(state, threads, [&] {
             auto fresh = std::make_unique<word>();
             const std::uint64_t handle = table->create(1, fresh);
             object_table<word>::keep held(home);
@@ -185,11 +184,11 @@ struct word {
             }
             shared.close();
         });
-        compete(state, threads, [&](unsigned) { return shared.pop().has_value(); });
+        compete(state, threads, [&] { return shared.pop().has_value(); });
     });
     enter("task_pool, submitters", [](benchmark::State& state, unsigned threads) {
         task_pool pool({.threads = 2});
-        compete(state, threads, [&](unsigned) {
+        compete(state, threads, [&] {
             pool.submit([] { return 1; }).wait();
             return true;
         });
@@ -197,7 +196,7 @@ struct word {
     enter("std::mutex and std::deque, push and pop", [](benchmark::State& state, unsigned threads) {
         std::mutex mutex;
         std::deque<std::uint64_t> shared;
-        compete(state, threads, [&](unsigned) {
+        compete(state, threads, [&] {
             {
                 const std::lock_guard lock(mutex);
                 shared.push_back(1);

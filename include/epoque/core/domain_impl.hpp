@@ -573,7 +573,7 @@ template <class Env>
 void basic_domain<Env>::take_aside(record_type& record) noexcept {
     // [stray.peek] acquire: pairs with [stray.take]
     //   barrier() concludes from null that whoever took the list has it, and must then see that thread's record and its
-    //   `collecting`.
+    //   `running`.
     if (aside_.load(Env::acquire) == nullptr) {
         return;
     }

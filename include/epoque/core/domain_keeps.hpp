@@ -93,8 +93,8 @@ class keep {
     }
 
   private:
-    static constexpr unsigned most_tries =
-        4; // writers that came in between; then a pin, which none of them can disturb
+    // So many writers may come in between; then a pin, which none of them can disturb.
+    static constexpr unsigned most_tries = 4;
 
     EPOQUE_ALWAYS_INLINE bool find_slot() noexcept {
         if (pinned_) {

@@ -134,13 +134,10 @@ struct alignas(interference_size) record {
     alignas(interference_size) atomic<std::uint32_t> takeover{none};
     atomic<std::uint32_t> owner{held};
     atomic<std::uint32_t> has_garbage{0}; // the lists may not be empty: an adopter should look; only a hint
-    atomic<std::uint32_t> running{
-        0}; // the owner runs deleters that it took from the lists, or stamps what was put aside
-    atomic<std::uint32_t> collecting{
-        0};                          // the owner has what was put aside, or is about to take it, and not stamped it yet
-    record* next = nullptr;          // constant once linked
-    atomic<std::uint64_t> thread{0}; // the owner's number, as the operating system has it
-    bool over_limit = false;         // the owner found more garbage than the domain allows
+    atomic<std::uint32_t> running{0};     // the owner runs deleters out of the lists, or stamps what was put aside
+    record* next = nullptr;               // constant once linked
+    atomic<std::uint64_t> thread{0};      // the owner's number, as the operating system has it
+    bool over_limit = false;              // the owner found more garbage than the domain allows
 
     // Written by whoever advances: how long this record's pin has blocked the epoch.
     atomic<std::uint64_t> blocking_state{idle};
