@@ -40,7 +40,7 @@ class deque_program {
     };
 
     void step() {
-        const std::size_t operation = input_.below(16);
+        const std::size_t operation = input_.below(17);
         pair& on = deques_[input_.below(std::size(deques_))];
         switch (operation) {
         case 0:
@@ -81,10 +81,17 @@ class deque_program {
                 --pins_;
             }
             return;
+        case 15:
+            return trim(on, input_.below(4) == 0 ? 1 : 0);
         default:
             close_domain();
             open_domain();
         }
+    }
+
+    void trim(pair& on, unsigned failing) {
+        const failing_allocation failure(failing);
+        check(on.real->trim() || failing_allocation::happened(), "trim fails only where an allocation does");
     }
 
     void push(pair& on, unsigned failing) {

@@ -17,7 +17,7 @@ using env = scheduled_env;
 
 class deque_scenario {
   public:
-    enum class first_is { pushing_owner, popping_owner, thief, everybody };
+    enum class first_is { pushing_owner, popping_owner, trimming_owner, thief, everybody };
 
     deque_scenario(first_is what, std::uint64_t filled, std::uint64_t others) : what_(what), others_(others) {
         domain_.emplace();
@@ -34,6 +34,14 @@ class deque_scenario {
         for (std::uint64_t i = 0; i < filled; ++i) {
             owner_->push();
         }
+        if (what == first_is::trimming_owner) { // there is something to trim
+            for (std::uint64_t i = 0; i < 2 * filled; ++i) {
+                owner_->push();
+            }
+            for (std::uint64_t i = 0; i < 2 * filled; ++i) {
+                owner_->pop();
+            }
+        }
     }
 
     std::vector<std::function<void()>> bodies() {
@@ -42,6 +50,8 @@ class deque_scenario {
             return {[this] { owner_->push(); }, [this] { steal_all(0); }, [this] { steal_all(1); }};
         case first_is::popping_owner:
             return {[this] { owner_->pop(); }, [this] { steal_all(0); }, [this] { steal_all(1); }};
+        case first_is::trimming_owner:
+            return {[this] { owner_->trim(); }, [this] { steal_all(0); }, [this] { steal_all(1); }};
         case first_is::thief:
             return {[this] { thieves_[0].steal(); }, [this] { work(); }, [this] { steal_some(1); }};
         case first_is::everybody:
@@ -61,7 +71,7 @@ class deque_scenario {
             const auto fault = find_fault(*owner_, thieves_, true);
             EXPECT_FALSE(fault) << *fault;
         }
-        if (what_ == first_is::pushing_owner || what_ == first_is::popping_owner) {
+        if (what_ == first_is::pushing_owner || what_ == first_is::popping_owner || what_ == first_is::trimming_owner) {
             EXPECT_LE(left_, 1U) << "thieves left elements behind";
         }
         shared_.reset();
@@ -94,6 +104,9 @@ class deque_scenario {
             } else {
                 owner_->pop();
             }
+            if (i % 7 == 0) {
+                owner_->trim();
+            }
             scheduler::progress();
         }
     }
@@ -125,6 +138,12 @@ TEST_P(deque_freeze, a_frozen_push_stops_no_thief) {
 TEST_P(deque_freeze, a_frozen_pop_stops_no_thief) {
     for (const std::uint64_t filled : {1U, 2U, 5U}) {
         freeze_everywhere(with_first(first_is::popping_owner, filled, 0));
+    }
+}
+
+TEST_P(deque_freeze, a_frozen_trim_stops_no_thief) {
+    for (const std::uint64_t filled : {1U, 2U, 5U}) {
+        freeze_everywhere(with_first(first_is::trimming_owner, filled, 0));
     }
 }
 

@@ -136,6 +136,26 @@ struct growth : workshop<growth<Timing>, 3, Timing, 1> {
     }
 };
 
+/// The ring shrinks, and is freed, while thieves look at it; then it grows again.
+template <timing Timing>
+struct shrinking : workshop<shrinking<Timing>, 3, Timing, 5> {
+    void body(unsigned thread) {
+        if (thread == 0) {
+            this->owner->pop();
+            this->owner->pop();
+            this->owner->trim();
+            this->owner->pop();
+            this->owner->trim();
+            this->owner->push();
+            this->owner->push();
+        } else {
+            for (int i = 0; i < 3; ++i) {
+                this->steal(thread);
+            }
+        }
+    }
+};
+
 /// The deque runs empty with a public part ahead, and fills again.
 template <timing Timing>
 struct skip : workshop<skip<Timing>, 2, Timing, 4> {
@@ -194,6 +214,8 @@ int main(int argc, char** argv) {
     all_ways.operator()<public_part>({.name = "public_part", .what = "all take from a public part"});
     all_ways.operator()<up_and_down>({.name = "up_and_down", .what = "indices are used again under a thief's eyes"});
     all_ways.operator()<growth>({.name = "growth", .what = "the ring grows and is freed while thieves look at it"});
+    all_ways.operator()<shrinking>(
+        {.name = "shrinking", .what = "the ring shrinks and is freed while thieves look at it"});
     all_ways.operator()<skip>(
         {.name = "skip", .what = "the deque runs empty with a public part ahead, and fills again"});
     all_ways.operator()<honest_empty>({.name = "honest_empty", .what = "`empty` is said only of an empty deque"});

@@ -53,6 +53,8 @@ class deque_owner {
         return true;
     }
 
+    void trim() { deque_.trim(); }
+
     bool is_sound() const noexcept { return sound_; }
     recorder<Stamps>& log() noexcept { return log_; }
 

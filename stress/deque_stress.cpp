@@ -45,6 +45,9 @@ void run_round(scenario_run& run, basic_domain<Env>& domain, std::uint64_t seed,
                 if (i % 64 == 0) {
                     pushes = static_cast<unsigned>(20 + random() % 60);
                 }
+                if (random() % 16 == 0) {
+                    owner.trim();
+                }
                 random() % 100 < pushes ? owner.push() : static_cast<void>(owner.pop());
             }
             while (owner.pop()) {

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <numeric>
 #include <optional>
@@ -203,6 +204,61 @@ TEST(deque, does_not_grow_while_it_holds_little) {
         ASSERT_EQ((number % 2 == 0 ? deque.try_steal() : deque.try_pop()).value(), number);
     }
     EXPECT_EQ(small_env::live_bytes(), before);
+}
+
+TEST(deque, trim_gives_back_what_it_grew_to_and_keeps_everything) {
+    basic_domain<unpooled_env> home;
+    work_stealing_deque<std::uint64_t, unpooled_env> deque(home);
+    deque.push(0);
+    {
+        const std::scoped_lock record_is_made(home);
+    }
+    const std::uint64_t small = unpooled_env::live_bytes();
+    for (const std::uint64_t number : numbers(1, 3'000)) {
+        deque.push(number);
+    }
+    for (std::uint64_t number = 0; number < 2'000; ++number) { // what is left lies at high indices
+        ASSERT_EQ(deque.try_steal().value(), number);
+    }
+    EXPECT_TRUE(deque.trim());
+    EXPECT_EQ(deque.was_size(), 1'000U);
+    EXPECT_EQ(deque.try_pop().value(), 2'999U);
+    deque.push(2'999);
+    deque.push(3'000); // the last slot but some, and the next ones
+    EXPECT_EQ(steal_all(deque), numbers(2'000, 3'001));
+    for (std::uint64_t held = 0; held < 20; ++held) {
+        for (const std::uint64_t number : numbers(0, 50)) {
+            deque.push(number);
+        }
+        for (std::uint64_t number = 50; number > held; --number) {
+            ASSERT_EQ(deque.try_pop().value(), number - 1);
+        }
+        EXPECT_TRUE(deque.trim());
+        deque.push(held); // into the last slot
+        deque.push(held + 1);
+        EXPECT_EQ(steal_all(deque), numbers(0, held + 2));
+    }
+    EXPECT_TRUE(deque.trim());
+    home.barrier();
+    EXPECT_EQ(unpooled_env::live_bytes(), small);
+}
+
+TEST(deque, a_trim_that_finds_no_memory_changes_nothing) {
+    basic_domain<unpooled_env> home;
+    work_stealing_deque<std::uint64_t, unpooled_env> deque(home);
+    for (const std::uint64_t number : numbers(0, 100)) {
+        deque.push(number);
+    }
+    for (std::uint64_t number = 99; number >= 3; --number) {
+        ASSERT_EQ(deque.try_pop().value(), number);
+    }
+    {
+        const out_of_memory from_now(0);
+        EXPECT_FALSE(deque.trim());
+    }
+    EXPECT_EQ(deque.was_size(), 3U);
+    EXPECT_TRUE(deque.trim());
+    EXPECT_EQ(steal_all(deque), numbers(0, 3));
 }
 
 TEST(deque, the_owner_needs_no_read_modify_write_while_nobody_steals) {

@@ -56,6 +56,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <type_traits>
 
 namespace epoque {
@@ -74,8 +75,8 @@ concept stealable =
 ///                   who takes one owns the object. The destructor destroys no objects behind pointers.
 /// Order:            the owner takes the newest, thieves the oldest. Linearizable in the order of happens-before: a push that
 ///                   nothing has told a thief of may still be on its way when its call has returned.
-/// Memory:           8 bytes an element (or fewer, with the element), at least 64, in a ring that doubles and never shrinks;
-///                   outgrown rings are freed when no thief looks at them; up to 256 KiB of them wait with the owner's thread.
+/// Memory:           8 bytes an element (or fewer, with the element), at least 64, in a ring that doubles by itself and shrinks by trim();
+///                   rings out of use are freed when no thief looks at them; up to 256 KiB of them wait with the owner's thread.
 ///                   A thief that sleeps inside a steal keeps one.
 /// Fairness:         none among thieves: one may take all for as long as it is quick (docs/robustness.md#fairness).
 /// Progress:         the owner wait-free (the ring's growth apart), thieves lock-free.
@@ -145,6 +146,15 @@ class work_stealing_deque {
     /// Pins:            as push.
     expected<T, conqueue_status> try_steal();
 
+    /// Gives memory back: what it holds goes into the smallest ring with room for one more. The owner only.
+    ///
+    /// Returns:         whether the ring is that small now; false: no memory for one, nothing has changed.
+    /// Progress:        wait-free, but for the allocator.
+    /// Synchronization: as push.
+    /// Complexity:      O(elements); O(1) where the ring is that small already.
+    /// Throws:          nothing.
+    bool trim() noexcept;
+
     /// Whether it looked empty a moment ago. Progress: wait-free.
     bool was_empty() const noexcept { return was_size() == 0; }
     /// How many elements it held a moment ago; exact for the owner while no thief operates. Progress: wait-free.
@@ -157,6 +167,8 @@ class work_stealing_deque {
     static constexpr std::uint64_t first_slots = std::max<std::uint64_t>(2, Env::segment_slots / 16);
 
     EPOQUE_COLD void push_and_grow(T value, ring* outgrown, std::uint64_t top, std::uint64_t bottom);
+    ring* copied(ring& from, std::uint64_t slots, std::uint64_t top, std::uint64_t bottom);
+    void publish(ring* fresh) noexcept;
     EPOQUE_NOINLINE expected<T, conqueue_status> pop_public(std::uint64_t bottom, bool announced) noexcept;
     EPOQUE_COLD bool make_public(std::uint64_t top, std::uint64_t bottom) noexcept;
     ring* protect_ring(core::hazard<Env>& held) const noexcept;
@@ -218,20 +230,57 @@ void work_stealing_deque<T, Env>::push(T value) {
 template <stealable T, class Env>
 void work_stealing_deque<T, Env>::push_and_grow(T value, ring* outgrown, std::uint64_t top, std::uint64_t bottom) {
     core::record<Env>& record = home_.own_record();
-    ring* larger = ring::make(home_, 2 * outgrown->slots());
-    for (std::uint64_t index = top; index != bottom; ++index) {
-        // [grow.copy] relaxed: the owner wrote both, and [grow.ring] publishes the copy.
-        (*larger)[index].store((*outgrown)[index].load(Env::relaxed), Env::relaxed);
-    }
+    ring* larger = copied(*outgrown, 2 * outgrown->slots(), top, bottom);
     // [grow.slot] relaxed: as [push.slot].
     (*larger)[bottom].store(value, Env::relaxed);
-    // [grow.ring] release: pairs with [ring.check]
-    //   The ring and the copies. Thieves that still read the old one find the same elements there: nobody writes it again.
-    ring_.store(larger, Env::release);
+    publish(larger);
     // [grow.bottom] release: pairs with [steal.peek], [steal.bottom]
     //   As [push.bottom].  // LP
     Env::store_release(fast_, bottom_, bottom + 1);
     home_.retire_unguarded(record, outgrown);
+}
+
+/// A ring of `slots` with the elements [top, bottom) in it. Throws: bad_alloc.
+template <stealable T, class Env>
+auto work_stealing_deque<T, Env>::copied(ring& from, std::uint64_t slots, std::uint64_t top, std::uint64_t bottom)
+    -> ring* {
+    ring* fresh = ring::make(home_, slots);
+    for (std::uint64_t index = top; index != bottom; ++index) {
+        // [grow.copy] relaxed: the owner wrote both, and [grow.ring] publishes the copy.
+        (*fresh)[index].store(from[index].load(Env::relaxed), Env::relaxed);
+    }
+    return fresh;
+}
+
+template <stealable T, class Env>
+void work_stealing_deque<T, Env>::publish(ring* fresh) noexcept {
+    // [grow.ring] release: pairs with [ring.check]
+    //   The ring and the copies. Thieves that still read the old one find the same elements there: nobody writes it again.
+    ring_.store(fresh, Env::release);
+}
+
+template <stealable T, class Env>
+bool work_stealing_deque<T, Env>::trim() noexcept {
+    // [trim.own] relaxed: our own store.
+    const std::uint64_t bottom = bottom_.load(Env::relaxed);
+    // [trim.ring] relaxed: our own store.
+    ring* const at = ring_.load(Env::relaxed);
+    // [trim.top] acquire: pairs with [steal.take]
+    //   As [push.top].
+    const std::uint64_t top = top_.load(Env::acquire);
+    top_seen_.set(top);
+    const std::uint64_t slots = std::max(first_slots, std::bit_ceil(bottom - top + 1));
+    if (slots >= at->slots()) {
+        return true;
+    }
+    try {
+        core::record<Env>& record = home_.own_record();
+        publish(copied(*at, slots, top, bottom));
+        home_.retire_unguarded(record, at);
+        return true;
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
 }
 
 template <stealable T, class Env>
@@ -362,7 +411,7 @@ expected<T, conqueue_status> work_stealing_deque<T, Env>::try_steal() {
     ring* at = protect_ring(held);
     // [steal.slot] relaxed: published by [push.bottom] or [grow.ring]; counts only if [steal.take] succeeds.
     const T value = (*at)[top].load(Env::relaxed);
-    // [steal.take] release: pairs with [steal.top], [push.top]
+    // [steal.take] release: pairs with [steal.top], [push.top], [trim.top]
     //   As [steal.top]; and [steal.slot] comes before the owner's next write to that slot. Failure (relaxed): nothing of it
     //   is used.  // LP
     if (!top_.compare_exchange_strong(top, top + 1, Env::release, Env::relaxed)) {

@@ -270,6 +270,7 @@ class crew {
                 }
                 Env::relax(yielding); // whoever submits may need this processor
             }
+            self.tasks.trim(); // whoever has nothing to do keeps no memory for it
             sleep(self);
         }
         return nullptr;
