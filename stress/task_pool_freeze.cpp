@@ -18,7 +18,7 @@ using env = scheduled_env;
 
 class crew_scenario {
   public:
-    enum class first_is { submitter, putter_in_a_lane, worker };
+    enum class first_is { submitter, submitter_beside_a_sleeper, putter_in_a_lane, waiter_for_a_future, worker };
 
     crew_scenario(first_is what, std::uint64_t others) : what_(what), others_(others) {
         domain_.emplace();
@@ -29,10 +29,28 @@ class crew_scenario {
     std::vector<std::function<void()>> bodies() {
         std::vector<std::function<void()>> all;
         switch (what_) {
+        case first_is::submitter_beside_a_sleeper:
         case first_is::submitter:
             all.emplace_back([this] {
+                while (what_ == first_is::submitter_beside_a_sleeper && !somebody_sleeps_) {
+                    scheduler::hold_back();
+                }
                 for (int i = 0; i < 3; ++i) {
                     taken_ += team_->execute([this] { ++runs_; }) ? 1U : 0U;
+                }
+            });
+            break;
+        case first_is::waiter_for_a_future:
+            all.emplace_back([this] {
+                auto answer = submit(*team_, [this] {
+                    ++runs_;
+                    return 7;
+                });
+                ++taken_;
+                try {
+                    EXPECT_EQ(answer.get(), 7);
+                } catch (const task_cancelled&) {
+                    dropped_is_allowed_ = true; // as below
                 }
             });
             break;
@@ -41,7 +59,7 @@ class crew_scenario {
                 for (std::uint64_t i = 0; i < 3; ++i) {
                     lane_->execute([this] { ++runs_; });
                 }
-                dropped_is_allowed_ = true; // the crew may have been closed meanwhile
+                dropped_is_allowed_ = true; // the crew may have been closed while it was frozen
             });
             break;
         case first_is::worker:
@@ -65,6 +83,15 @@ class crew_scenario {
 
   private:
     void other() {
+        if (what_ == first_is::submitter_beside_a_sleeper) {
+            while (team_->crew().stats().asleep == 0) {
+                scheduler::yield();
+            }
+            somebody_sleeps_ = true;
+            for (int turns = 0; turns < 20; ++turns) { // now the first one goes, until it freezes
+                scheduler::yield();
+            }
+        }
         for (std::uint64_t i = 0; i < others_; ++i) {
             EXPECT_TRUE(team_->execute([this] { ++others_run_; }));
             scheduler::progress();
@@ -92,6 +119,7 @@ class crew_scenario {
     std::uint64_t runs_ = 0;
     std::uint64_t taken_ = 0;
     bool dropped_is_allowed_ = false;
+    bool somebody_sleeps_ = false;
     std::optional<basic_domain<env>> domain_;
     std::optional<crew_executor<env>> team_;
     std::optional<epoque::lane<crew_executor<env>>> lane_;
@@ -107,6 +135,14 @@ class task_pool_freeze : public freezing {};
 
 TEST_P(task_pool_freeze, a_frozen_submitter_stops_nobody) {
     freeze_everywhere(with_first(first_is::submitter));
+}
+
+TEST_P(task_pool_freeze, a_submitter_frozen_before_its_wake_stops_nobody) {
+    freeze_everywhere(with_first(first_is::submitter_beside_a_sleeper));
+}
+
+TEST_P(task_pool_freeze, a_frozen_wait_for_a_future_stops_nobody) {
+    freeze_everywhere(with_first(first_is::waiter_for_a_future));
 }
 
 TEST_P(task_pool_freeze, a_frozen_put_into_a_lane_stops_no_other_task) {
@@ -127,6 +163,8 @@ TEST_P(task_pool_freeze, a_frozen_worker_stops_the_task_in_its_hands) {
 
 TEST_P(task_pool_freeze, the_crew_stands_random_schedules) {
     random_schedules([] { return std::make_unique<crew_scenario>(first_is::submitter, 30); }, 300);
+    random_schedules([] { return std::make_unique<crew_scenario>(first_is::submitter_beside_a_sleeper, 30); }, 300);
+    random_schedules([] { return std::make_unique<crew_scenario>(first_is::waiter_for_a_future, 30); }, 300);
     random_schedules([] { return std::make_unique<crew_scenario>(first_is::putter_in_a_lane, 30); }, 300);
 }
 

@@ -49,8 +49,11 @@ struct fiber {
     std::array<void*, 2> exceptions{}; // the thread's __cxa_eh_globals while another fiber runs
     std::function<void()> body;
     std::uint64_t points = 0;
+    const void* parked_on = nullptr; // a word's address; null: it may run
     bool ended = false;
     bool frozen = false;
+
+    bool may_run() const { return !ended && !frozen && parked_on == nullptr; }
 };
 
 struct execution {
@@ -123,16 +126,14 @@ std::size_t choose() {
     std::array<std::size_t, scheduler::max_threads> ready{};
     std::size_t count = 0;
     for (std::size_t thread = 1; thread <= now->threads; ++thread) {
-        const fiber& each = now->fibers[thread];
-        if (!each.ended && !each.frozen && thread != now->running) {
+        if (now->fibers[thread].may_run() && thread != now->running) {
             ready[count++] = thread;
         }
     }
     if (count != 0) {
         return ready[now->random() % count];
     }
-    const fiber& self = now->fibers[now->running];
-    return now->running != 0 && !self.ended && !self.frozen ? now->running : 0;
+    return now->running != 0 && now->fibers[now->running].may_run() ? now->running : 0;
 }
 
 void run_body() {
@@ -190,9 +191,12 @@ schedule_result scheduler::run(const schedule& wanted, std::vector<std::function
 
     switch_to(wanted.freeze_at != 0 ? 1 : choose());
     schedule_result out;
-    if (!all->out_of_patience && all->froze) { // everybody else is done: the sleeper wakes up
+    if (!all->out_of_patience && all->froze) { // everybody else is done, or waits for it: the sleeper wakes up
         all->fibers[1].frozen = false;
         switch_to(1);
+    }
+    for (std::size_t thread = 1; thread <= all->threads; ++thread) { // who is parked now stays parked
+        all->out_of_patience = all->out_of_patience || !all->fibers[thread].ended;
     }
     out.froze = all->froze;
     out.steps = all->steps;
@@ -201,9 +205,10 @@ schedule_result scheduler::run(const schedule& wanted, std::vector<std::function
         for (std::size_t thread = 1; thread <= all->threads; ++thread) {
             const fiber& each = all->fibers[thread];
             out.stuck += std::string(out.stuck.empty() ? "thread " : ", thread ") + std::to_string(thread) +
-                         (each.ended    ? " ended"
-                          : each.frozen ? " frozen"
-                                        : " running in vain");
+                         (each.ended                  ? " ended"
+                          : each.frozen               ? " frozen"
+                          : each.parked_on != nullptr ? " parked, and nobody wakes it"
+                                                      : " running in vain");
         }
         static auto* const kept =
             new std::vector<execution*>; // so that a leak checker sees that they are meant to stay
@@ -254,6 +259,32 @@ void scheduler::yield() {
     switch_point();
     if (!is_victim() || now->froze) {
         switch_to(choose());
+    }
+}
+
+void scheduler::hold_back() {
+    if (now != nullptr && now->running != 0) {
+        switch_to(choose());
+    }
+}
+
+void scheduler::park(const void* word) {
+    if (now == nullptr || now->running == 0) {
+        return;
+    }
+    now->fibers[now->running].parked_on = word;
+    switch_to(choose());
+}
+
+void scheduler::unpark(const void* word, std::uint32_t count) {
+    if (now == nullptr) {
+        return;
+    }
+    for (std::size_t thread = 1; thread <= now->threads && count != 0; ++thread) {
+        if (now->fibers[thread].parked_on == word) {
+            now->fibers[thread].parked_on = nullptr;
+            --count;
+        }
     }
 }
 

@@ -30,7 +30,7 @@ namespace epoque::stress {
 struct schedule {
     std::uint64_t seed = 1;
     std::uint32_t switch_every = 4; ///< at one in n switch points another thread goes on; 0: only when one ends
-    /// Freezes the first thread at its n-th switch point (from 1), until all others have ended. Until then it runs alone.
+    /// Freezes the first thread at its n-th switch point (from 1), until all others have ended or wait. Until then it runs alone.
     std::uint64_t freeze_at = 0;
     /// Switch points without any completed operation (`scheduler::progress`) that mean: nobody gets anywhere.
     std::uint64_t patience = 1'000'000;
@@ -56,6 +56,11 @@ class scheduler {
     static void switch_point();
     /// Gives way: somebody else goes on, if there is one.
     static void yield();
+    /// Gives way, and is no switch point: for the first thread, which otherwise runs alone until it freezes.
+    static void hold_back();
+    /// Sleeps until an unpark of this word. An execution in which nobody can run any more is stuck.
+    static void park(const void* word);
+    static void unpark(const void* word, std::uint32_t count);
     /// Tells that an operation has been completed.
     static void progress() noexcept;
 };
@@ -118,13 +123,21 @@ struct scheduled_env {
     static void pause() { scheduler::yield(); }
     static void relax(unsigned) { scheduler::yield(); }
     static std::int64_t now() noexcept { return std_env::now(); }
-    /// Who is parked looks again whenever it is its turn.
-    static void park(const atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t) {
-        if (word.load(relaxed) == expected) {
+    /// The look at the word and the falling asleep are one step. A deadline is never far: who has one looks again in its turn.
+    static void park(const atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t deadline) {
+        if (word.load(relaxed) != expected) {
+            return;
+        }
+        if (deadline == parking::never) {
+            scheduler::park(&word);
+        } else {
             scheduler::yield();
         }
     }
-    static void unpark(const atomic<std::uint32_t>&, std::uint32_t) { scheduler::switch_point(); }
+    static void unpark(const atomic<std::uint32_t>& word, std::uint32_t count) {
+        scheduler::switch_point();
+        scheduler::unpark(&word, count);
+    }
 
     static local_record& local(std::uint64_t domain) noexcept;
     using fork_hook = std_env::fork_hook;
