@@ -908,6 +908,30 @@ TEST(channel, a_kernel_that_refuses_barriers_is_reported_to_coroutines) {
     EXPECT_EQ(on.was_waiting(), 0U);
 }
 
+using turning_channel = channel<int, spsc_queue<int, turning_env>, turning_env>;
+
+detached pop_answer(turning_channel& from, conqueue_status& answer) {
+    const auto got = co_await from.async_pop();
+    answer = got ? conqueue_status::success : got.error();
+}
+
+TEST(channel, a_close_that_the_kernel_leaves_undecided_reaches_a_coroutine_with_the_producers_next_push) {
+    if (!turning_env::asymmetric()) {
+        GTEST_SKIP() << "without membarrier a close is decided at once";
+    }
+    turning_channel on(4U);
+    conqueue_status answer = conqueue_status::busy;
+    pop_answer(on, answer);
+    ASSERT_EQ(on.was_waiting(), 1U);
+    turning_env::refuses = true;
+    on.close();
+    EXPECT_EQ(on.was_waiting(), 1U) << "the close is not decided: there may be an element on its way";
+    EXPECT_EQ(on.try_push(1), conqueue_status::closed);
+    turning_env::refuses = false;
+    EXPECT_EQ(answer, conqueue_status::closed);
+    EXPECT_EQ(on.was_waiting(), 0U);
+}
+
 detached count_all(channel<move_only>& from, account& sums, std::atomic<int>& left) {
     while (auto got = co_await from.async_pop()) {
         sums.popped(number_of(*got));

@@ -377,6 +377,12 @@ struct refusing_env : small_env {
     static bool heavy() noexcept { return false; }
 };
 
+/// As small_env, with a kernel that begins to refuse when it is told to.
+struct turning_env : small_env {
+    inline static bool refuses = false;
+    static bool heavy() noexcept { return !refuses && small_env::heavy(); }
+};
+
 /// As small_env, with places inside the algorithms where the calling thread can be made to stop, once.
 struct staged_env : small_env {
     inline static thread_local gate* before_heavy = nullptr;  ///< a consumer that gives up: its claim is set

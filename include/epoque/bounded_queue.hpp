@@ -26,8 +26,8 @@ namespace epoque {
 /// Order:            linearizable FIFO over all producers.
 /// Answers:          exact, whoever sleeps where: at some moment during a call that answers `full` the queue held `capacity`
 ///                   elements, and none during one that answers `empty`. There is no `busy`.
-/// Memory:           8 bytes + sizeof(T) for each of `capacity` places, sizeof(T) + 128 bytes for each thread that ever used it
-///                   at the same time as others, in steps of 32, all until the queue is destroyed. Only the constructor and a
+/// Memory:           8 bytes + sizeof(T) for each of `capacity` places, sizeof(T) + 128 bytes for each thread that its domain ever
+///                   had at the same time (a thread's number there is its cell's), in steps of 32, all until the queue is destroyed. Only the constructor and a
 ///                   thread's first operation allocate. At most 2^32 places and 2^15 threads.
 /// Fairness:         none: under contention a thread may lose its CAS any number of times; measured in docs/robustness.md#fairness.
 /// Progress:         lock-free, every operation. A thread that sleeps inside one keeps nothing but its own spare cell.

@@ -16,8 +16,9 @@
 ///   C2  While an operation waits it does nothing itself: the dispatcher does it, once. So a container for one producer or
 ///       one consumer stays one: its owner and the dispatcher never operate at the same time, and each sees what the other
 ///       did.
-///   C3  A container answers `busy` only because of an operation that is under way in this channel. Threads then try again
-///       with pauses. A coroutine that waits relies on that operation's look.
+///   C3  A container answers `busy` to a pop (push) only beside an operation of the other side that is under way in this channel
+///       and will look; or, where the kernel has begun to refuse membarrier, until the producer of a closing spsc_queue
+///       comes by, who looks. Threads then try again with pauses. A coroutine that waits relies on that look.
 #pragma once
 
 #include "epoque/concepts.hpp"
@@ -298,7 +299,8 @@ class channel {
     void done(conqueue_status status) noexcept {
         constexpr bool awaited_by_nobody = Action::makes == core::awaited::room && never_full<Queue>;
         if constexpr (!awaited_by_nobody) {
-            if (status == conqueue_status::success) [[likely]] {
+            // Closed: where the kernel has begun to refuse membarrier, this operation may have decided an spsc_queue's close.
+            if (status == conqueue_status::success || status == conqueue_status::closed) [[likely]] {
                 waiters_.look(Action::makes);
             }
         }

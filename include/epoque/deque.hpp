@@ -65,13 +65,13 @@ namespace epoque {
 template <class T>
 concept stealable =
     std::is_object_v<T> && !std::is_const_v<T> && !std::is_array_v<T> && std::is_trivially_copyable_v<T> &&
-    std::default_initializable<T> && sizeof(T) <= sizeof(std::uint64_t) && std::has_single_bit(sizeof(T));
+    std::is_nothrow_default_constructible_v<T> && sizeof(T) <= sizeof(std::uint64_t) && std::has_single_bit(sizeof(T));
 
 /// An unbounded deque: the owner's stack at one end, everybody's queue at the other.
 ///
 /// Use it when:      each thread has tasks of its own and takes others' when it has none (fork-join, task pools).
 /// Use instead:      `queue` where no thread owns the work; `stack` where several push.
-/// Elements:         `stealable`: trivially copyable, default-constructible, 1, 2, 4 or 8 bytes. For anything else, pointers:
+/// Elements:         `stealable`: trivially copyable, default-constructible without exceptions, 1, 2, 4 or 8 bytes. For anything else, pointers:
 ///                   who takes one owns the object. The destructor destroys no objects behind pointers.
 /// Order:            the owner takes the newest, thieves the oldest. Linearizable in the order of happens-before: a push that
 ///                   nothing has told a thief of may still be on its way when its call has returned.

@@ -70,8 +70,9 @@ struct domain_stats {
     std::uint64_t advances = 0;           ///< epochs so far
     std::uint64_t blocked_advances = 0;   ///< attempts that found a thread pinned at an older epoch
     std::uint64_t heavy_failures = 0;     ///< heavy barriers that did not take place
-    std::uint64_t lost_objects = 0; ///< retired, and in the hands of a thread that a fork left behind: never freed
-    std::uint64_t stalls = 0;       ///< guards that were reported to domain_options::on_stalled
+    std::uint64_t lost_objects =
+        0; ///< retired, and in the hands of a thread that a fork left behind: never freed, or just freed
+    std::uint64_t stalls = 0; ///< guards that were reported to domain_options::on_stalled
     /// How long garbage waited: [i] counts the freed objects after which their thread had retired at least 2^(i-1) and fewer
     /// than 2^i more ([0]: none). In objects and not in epochs, since a stalled reader stops those, too. Exact for a thread
     /// that frees its own garbage; what barrier() frees is counted with the longest wait of its batch.
@@ -107,6 +108,7 @@ struct domain_options {
     void (*on_stalled)(const stall& what, void* context) noexcept = nullptr;
     void* context = nullptr; ///< handed to on_stalled
     /// Where records, pooled blocks, segments, nodes, rings and cells come from; thread-safe, outlives the domain. Null: operator new.
+    /// It may use other domains and their structures. Used inside of itself, this one gives a thread two records.
     std::pmr::memory_resource* memory = nullptr;
 };
 

@@ -30,7 +30,8 @@ namespace epoque {
 /// Progress:         wait-free, every operation; neither side is ever stopped by the other. close() is wait-free modulo the
 ///                   kernel's membarrier lock.
 /// Concurrency:      try_push, try_emplace, push_range: one thread at a time, the producer. try_pop, try_pop_n: one thread at
-///                   a time, the consumer. close and the observers: any thread.
+///                   a time, the consumer. close and the observers: any thread. An element's constructors, assignments and
+///                   destructor must not use the queue that it is in: they would take or build an element twice.
 /// Fork:             a thread that fork leaves behind inside an operation keeps its role in the child: nobody may take it over there, nor
 ///                   destroy the queue.
 /// Sources:          core/spsc_ring.hpp.
