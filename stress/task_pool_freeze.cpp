@@ -87,10 +87,14 @@ class crew_scenario {
             while (team_->crew().stats().asleep == 0) {
                 scheduler::yield();
             }
+            const auto let_run = [](int turns) {
+                for (; turns != 0; --turns) {
+                    scheduler::yield();
+                }
+            };
+            let_run(50); // it is announced: now it parks
             somebody_sleeps_ = true;
-            for (int turns = 0; turns < 20; ++turns) { // now the first one goes, until it freezes
-                scheduler::yield();
-            }
+            let_run(50); // now the first one goes, until it freezes
         }
         for (std::uint64_t i = 0; i < others_; ++i) {
             EXPECT_TRUE(team_->execute([this] { ++others_run_; }));
