@@ -159,7 +159,6 @@ TEST(wrap, pushes_that_a_closed_queue_refuses_do_not_count) {
 
 /// Wakes nobody, and nobody sleeps here.
 struct no_kernel {
-    static constexpr std::int64_t never = ffi::kernel::never;
     static void wake(const std::atomic<std::uint32_t>&, std::uint32_t) noexcept { ++wakes; }
     class event {
       public:
