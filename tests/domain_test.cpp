@@ -621,6 +621,7 @@ struct last_of_all {
     last_of_all() = default;
     last_of_all(const last_of_all&) = delete;
     last_of_all& operator=(const last_of_all&) = delete;
+    // NOLINTNEXTLINE(bugprone-exception-escape): the program would end there, and be noticed
     ~last_of_all() {
         std::uint64_t sum = 0;
         const std::uint64_t live = counted::live();
