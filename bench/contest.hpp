@@ -81,6 +81,9 @@ void pair(benchmark::State& state) {
     state.SetItemsProcessed(state.iterations());
 }
 
+/// So many looks in vain, seconds of them, for what was pushed before: it is lost.
+inline constexpr unsigned patience = 1U << 22;
+
 /// `producers` threads push, `consumers` threads pop, `Batch` at a time; the time from the start of all to the end of all.
 template <class Contestant, std::size_t Batch = 1>
 void flow(benchmark::State& state, unsigned producers, unsigned consumers) {
@@ -91,6 +94,7 @@ void flow(benchmark::State& state, unsigned producers, unsigned consumers) {
         Contestant contestant;
         std::atomic<std::uint64_t> left{each * producers};
         std::atomic<std::uint64_t> sum{0};
+        std::atomic<unsigned> pushing{producers};
         std::atomic<bool> ordered{true};
         starting_gun start(producers + consumers);
         std::vector<std::jthread> threads;
@@ -111,6 +115,7 @@ void flow(benchmark::State& state, unsigned producers, unsigned consumers) {
                         contestant.push_n(batch, Batch);
                     }
                 }
+                pushing.fetch_sub(1, std::memory_order_relaxed);
             });
         }
         for (unsigned consumer = 0; consumer < consumers; ++consumer) {
@@ -118,6 +123,7 @@ void flow(benchmark::State& state, unsigned producers, unsigned consumers) {
                 std::vector<std::uint64_t> last(producers, 0);
                 std::uint64_t own_sum = 0;
                 std::uint64_t own_count = 0;
+                unsigned in_vain = 0;
                 start.arrive_and_wait();
                 back_off wait;
                 for (std::uint64_t batch[Batch];;) {
@@ -146,6 +152,10 @@ void flow(benchmark::State& state, unsigned producers, unsigned consumers) {
                         }
                         own_count = 0;
                         if (left.load(std::memory_order_relaxed) == 0) {
+                            break;
+                        }
+                        if (pushing.load(std::memory_order_relaxed) == 0 && ++in_vain == patience) {
+                            ordered.store(false, std::memory_order_relaxed);
                             break;
                         }
                         wait();
@@ -189,7 +199,10 @@ void pairs(benchmark::State& state, unsigned threads_wanted) {
                     while (!contestant.push(thread << 32 | i)) {
                         wait();
                     }
-                    while (!contestant.pop(popped)) {
+                    for (unsigned in_vain = 0; !contestant.pop(popped); ++in_vain) {
+                        if (in_vain == patience) {
+                            return; // the sum tells
+                        }
                         wait();
                     }
                     own += popped;

@@ -126,6 +126,24 @@ using spsc_queue_of = roomy<spsc_queue<T>>;
 template <class T>
 using mpsc_queue_of = mpsc_queue<T>;
 
+} // namespace
+
+template <class T>
+struct made_for<spsc_queue_of<T>> {
+    static constexpr std::size_t producers = 1;
+    static constexpr std::size_t consumers = 1;
+    static constexpr bool pops_with_a_record = false; // it uses no domain
+};
+template <class T>
+struct made_for<mpsc_queue<T>> {
+    static constexpr std::size_t producers = any_number;
+    static constexpr std::size_t consumers = 1;
+    // Its consumer has a hazard only while the code of an element runs.
+    static constexpr bool pops_with_a_record = !std::is_trivially_copyable_v<T>;
+};
+
+namespace {
+
 template <class... Lists>
 struct join;
 template <class... Types>
@@ -148,13 +166,11 @@ struct with {
 };
 
 template <class... Elements>
-using for_each_queue = typename with<Elements...>::template over<queue_of, bounded_queue_of, channel_of>::type;
+using for_each_queue = typename with<Elements...>::template over<queue_of, bounded_queue_of, channel_of, spsc_queue_of,
+                                                                 mpsc_queue_of>::type;
 template <class... Elements>
-using for_each_structure =
-    typename with<Elements...>::template over<queue_of, stack_of, bounded_queue_of, channel_of>::type;
-/// For one thread.
-template <class... Elements>
-using for_each_single_consumer = typename with<Elements...>::template over<spsc_queue_of, mpsc_queue_of>::type;
+using for_each_structure = typename with<Elements...>::template over<queue_of, stack_of, bounded_queue_of, channel_of,
+                                                                     spsc_queue_of, mpsc_queue_of>::type;
 
 /// "queue.move_only"
 struct names {
@@ -202,20 +218,19 @@ struct names {
 };
 
 using every_element =
-    join<for_each_structure<std::uint64_t, move_only, counted, least, aligned<64>, aligned<128>, large, fragile>,
-         for_each_single_consumer<std::uint64_t, move_only, least, aligned<128>, large, fragile>>::type;
+    for_each_structure<std::uint64_t, move_only, counted, least, aligned<64>, aligned<128>, large, fragile>;
 INSTANTIATE_TYPED_TEST_SUITE_P(each, conformance, every_element, names);
 
 using racing_elements = for_each_structure<move_only, counted, aligned<128>, large>;
 INSTANTIATE_TYPED_TEST_SUITE_P(each, race_conformance, racing_elements, names);
 
+// A stack copies its ranges.
 using ranges = join<for_each_structure<counted, aligned<128>, large>, for_each_queue<move_only>>::type;
 INSTANTIATE_TYPED_TEST_SUITE_P(each, range_conformance, ranges, names);
 
 INSTANTIATE_TYPED_TEST_SUITE_P(each, lifetime_conformance, for_each_structure<counted>, names);
-using throwing = join<for_each_structure<fragile>, for_each_single_consumer<fragile>>::type;
-INSTANTIATE_TYPED_TEST_SUITE_P(each, exception_conformance, throwing, names);
-INSTANTIATE_TYPED_TEST_SUITE_P(each, bulk_pop_conformance, for_each_queue<move_only>, names);
+INSTANTIATE_TYPED_TEST_SUITE_P(each, exception_conformance, for_each_structure<fragile>, names);
+INSTANTIATE_TYPED_TEST_SUITE_P(each, bulk_pop_conformance, for_each_structure<move_only>, names);
 
 using memory_elements = join<for_each_structure<std::uint64_t>, for_each_queue<move_only>>::type;
 INSTANTIATE_TYPED_TEST_SUITE_P(each, memory_conformance, memory_elements, names);

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <future>
 #include <memory>
@@ -613,6 +614,43 @@ TEST(domain, destructors_of_pthread_keys_use_a_queue_after_our_own_one) {
     EXPECT_EQ(*last, 42);
     EXPECT_EQ(home.stats().threads, 1U) << "the record that was taken again at the very end was not given back";
     pthread_key_delete(key);
+}
+
+/// A static object that is built before the default domain, so that it is destroyed after whatever that one destroys.
+struct last_of_all {
+    last_of_all() = default;
+    last_of_all(const last_of_all&) = delete;
+    last_of_all& operator=(const last_of_all&) = delete;
+    // NOLINTNEXTLINE(bugprone-exception-escape): the program would end there, and be noticed
+    ~last_of_all() {
+        std::uint64_t sum = 0;
+        const std::uint64_t live = counted::live();
+        {
+            queue<counted> line(default_domain());
+            for (std::uint64_t number = 0; number < 3000; ++number) {
+                line.emplace(number);
+                sum += line.try_pop()->number();
+            }
+        }
+        default_domain().barrier();
+        const domain_stats now = default_domain().stats();
+        const bool good =
+            sum == 3000 * 2999 / 2 && counted::live() == live && now.pending_objects == 0 && now.threads == 1;
+        std::_Exit(good ? 42 : 43);
+    }
+};
+
+TEST(domain, destructors_of_static_objects_use_the_default_one_after_everything_else) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe"); // so that nothing has used the default domain before
+    EXPECT_EXIT(
+        {
+            static const last_of_all late;
+            {
+                const auto guard = default_domain().pin();
+            }
+            std::exit(0); // NOLINT(concurrency-mt-unsafe): one thread
+        },
+        testing::ExitedWithCode(42), "");
 }
 
 // ---- misuse ------------------------------------------------------------------------------------------------------------
