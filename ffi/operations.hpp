@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 /// @file
-/// Layer: ffi. Depends on: call.hpp, waiting.hpp, objects.hpp, and through them on everything to their left.
+/// Layer: ffi. Depends on: call.hpp, waiting.hpp, library.hpp, and through them on everything to their left.
 ///
 /// What the functions of epoque.h do, each a template over the kind: check what was given, look the handle up and keep its
 /// object, do one operation of the object's core, say how it went. docs/boundary.md is their contract.
@@ -11,6 +11,7 @@
 
 #include "call.hpp"
 #include "epoque.h"
+#include "library.hpp"
 #include "objects.hpp"
 #include "waiting.hpp"
 
@@ -30,8 +31,8 @@ namespace epoque::ffi {
 template <class Kind>
 epq_status check_size(const call& about, const Kind& object, std::size_t element_size) noexcept {
     if (element_size != object.element_size()) [[unlikely]] {
-        return about.fail(EPQ_TYPE, "%s '%s' has elements of %zu bytes, not %zu. Pass its size.", Kind::word,
-                          object.name(), object.element_size(), element_size);
+        return about.fail(EPQ_TYPE, "%s '%s' takes %zu bytes, not %zu. Pass its size.", Kind::word, object.name(),
+                          object.element_size(), element_size);
     }
     return EPQ_OK;
 }
@@ -45,21 +46,31 @@ inline epq_status check_count(const call& about, std::size_t element_size, std::
     return EPQ_OK;
 }
 
-inline epq_status check_options(const call& about, const epq_options* options) noexcept {
-    if (const epq_status status = check_input(about, options, "epq_options"); status != EPQ_OK) {
+template <class Kind>
+epq_status check_options(const call& about, const epq_options* in, epq_options& options) noexcept {
+    if (const epq_status status = check_input(about, in, "epq_options", options); status != EPQ_OK) {
         return status;
     }
-    if (options->element_size == 0 || options->element_size > EPQ_MAX_ELEMENT_SIZE) {
+    if (options.element_size == 0 || options.element_size > EPQ_MAX_ELEMENT_SIZE) {
         return about.fail(EPQ_ARG, "epq_options.element_size is %u. Use 1 to %u; send larger things by reference.",
-                          options->element_size, EPQ_MAX_ELEMENT_SIZE);
+                          options.element_size, EPQ_MAX_ELEMENT_SIZE);
     }
-    if (options->flags != 0 || options->reserved != 0) {
-        return about.fail(EPQ_ARG, "epq_options.flags is 0x%x, reserved 0x%x. Set both to zero.", options->flags,
-                          options->reserved);
+    if (options.flags != 0 || options.reserved != 0) {
+        return about.fail(EPQ_ARG, "epq_options.flags is 0x%x, reserved 0x%x. Set both to zero.", options.flags,
+                          options.reserved);
     }
-    if (std::memchr(options->name, 0, sizeof options->name) == nullptr) {
+    if (std::memchr(options.name, 0, sizeof options.name) == nullptr) {
         return about.fail(EPQ_ARG, "epq_options.name does not end. Use up to %zu bytes and a NUL.",
-                          sizeof options->name - 1);
+                          sizeof options.name - 1);
+    }
+    const auto capacity = static_cast<unsigned long long>(options.capacity);
+    if (!Kind::is_bounded && capacity != 0) {
+        return about.fail(EPQ_ARG, "epq_options.capacity is %llu, but a %s has no bound. Set it to zero.", capacity,
+                          Kind::word);
+    }
+    if (Kind::is_bounded && (capacity == 0 || capacity > EPQ_MAX_CAPACITY)) {
+        return about.fail(EPQ_ARG, "epq_options.capacity is %llu. A %s holds 1 to %llu elements.", capacity, Kind::word,
+                          static_cast<unsigned long long>(EPQ_MAX_CAPACITY));
     }
     return EPQ_OK;
 }
@@ -73,11 +84,12 @@ epq_status create(const epq_options* options, Handle* out, epq_error* error) noe
         if (out == nullptr) {
             return about.null("out");
         }
-        if (const epq_status status = check_options(about, options); status != EPQ_OK) {
+        epq_options given{};
+        if (const epq_status status = check_options<Kind>(about, options, given); status != EPQ_OK) {
             return status;
         }
         library& here = library::instance();
-        std::unique_ptr<object> made = std::make_unique<Kind>(here.home(), *options);
+        std::unique_ptr<object> made = std::make_unique<Kind>(here.home(), given);
         const std::uint64_t bits = here.table().create(Kind::kind, made);
         if (bits == 0) {
             return about.fail(EPQ_LIMIT, "%s '%s': all %u handles are in use. Destroy some.", Kind::word, made->name(),
@@ -122,12 +134,28 @@ epq_status destroy(std::uint64_t handle, epq_error* error) noexcept {
 
 // ---- send --------------------------------------------------------------------------------------------------------------
 
-/// Sends and wakes. What was sent before memory ran out stays sent; bad_alloc is thrown only when nothing was.
+/// Why nothing could be sent or received.
+constexpr epq_status refusal(conqueue_status why) noexcept {
+    switch (why) {
+    case conqueue_status::full:
+        return EPQ_FULL;
+    case conqueue_status::busy:
+        return EPQ_BUSY;
+    case conqueue_status::empty:
+        return EPQ_EMPTY;
+    default:
+        return EPQ_CLOSED;
+    }
+}
+
+/// Sends and wakes. `why` says why not all. What was sent before memory ran out stays sent; bad_alloc is thrown only when
+/// nothing was.
 template <class Kind>
-std::size_t send(library& here, record_type& record, Kind& to, const void* elements, std::size_t count) {
+std::size_t send(library& here, record_type& record, Kind& to, const void* elements, std::size_t count,
+                 conqueue_status& why) {
     std::size_t sent = 0;
     try {
-        to.send(record, elements, count, sent);
+        to.send(record, elements, count, sent, why);
     } catch (const std::bad_alloc&) {
         if (sent == 0) {
             throw;
@@ -153,8 +181,11 @@ epq_status try_send(std::uint64_t handle, const void* element, std::size_t eleme
         if (status == EPQ_OK) [[likely]] {
             status = check_size(about, *found, element_size);
         }
-        if (status == EPQ_OK && send(here, held.mine(), *found, element, 1) == 0) {
-            status = EPQ_CLOSED;
+        if (status == EPQ_OK) [[likely]] {
+            conqueue_status why = conqueue_status::success;
+            if (send(here, held.mine(), *found, element, 1, why) == 0) {
+                status = refusal(why);
+            }
         }
         return status;
     });
@@ -184,9 +215,10 @@ epq_status send_n(std::uint64_t handle, const void* elements, std::size_t elemen
         if (status != EPQ_OK) {
             return status;
         }
-        const std::size_t done = count == 0 ? 0 : send(here, held.mine(), *found, elements, count);
+        conqueue_status why = conqueue_status::success;
+        const std::size_t done = count == 0 ? 0 : send(here, held.mine(), *found, elements, count, why);
         if (done == 0 && count != 0) {
-            return EPQ_CLOSED;
+            return refusal(why);
         }
         *sent = done;
         return done == count ? EPQ_OK : EPQ_PARTIAL;
@@ -203,13 +235,13 @@ struct destination {
     std::size_t* received; // null: the capacity is 1 and the count goes without saying
 };
 
-/// Takes what is there. OK, EMPTY or CLOSED.
+/// Takes what is there. OK, EMPTY, CLOSED or BUSY.
 template <class Kind>
 epq_status take(const record_type& record, Kind& from, const destination& to) {
     conqueue_status why = conqueue_status::empty;
     const std::size_t taken = from.receive(record, to.elements, to.capacity, why);
     if (taken == 0) {
-        return why == conqueue_status::closed ? EPQ_CLOSED : EPQ_EMPTY;
+        return refusal(why);
     }
     if (to.received != nullptr) {
         *to.received = taken;
@@ -253,7 +285,9 @@ EPOQUE_COLD epq_status wait_and_receive(const call& about, const destination& to
             if (status == EPQ_OK) {
                 status = take(held.mine(), *found, to);
             }
-            if (status == EPQ_OK && !found->was_empty()) {
+            // BUSY: we may have been woken for an element that we leave behind, and so does whoever is at this end if it looked
+            // before that one came.
+            if (status == EPQ_BUSY || (status == EPQ_OK && !found->was_empty())) {
                 found->waiting().pass_on();
             }
             if (status != EPQ_EMPTY) {
@@ -328,6 +362,10 @@ epq_status stats(std::uint64_t handle, epq_stats* out, epq_error* error) noexcep
         reply.sends = found->was_sent();
         reply.length = reply.sends > reply.receives ? reply.sends - reply.receives : 0;
         reply.waiters = found->waiting().was_waiting();
+        reply.capacity = found->capacity();
+        if (reply.capacity != 0 && reply.length > reply.capacity) {
+            reply.length = reply.capacity; // sends that came between the two looks
+        }
         reply.closed = found->was_closed() ? 1 : 0;
         std::memcpy(reply.name, found->name(), sizeof reply.name);
         give(out, reply);

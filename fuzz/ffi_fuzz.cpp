@@ -49,6 +49,7 @@ class legal {
 struct functions {
     unsigned kind;
     bool is_fifo;
+    bool is_bounded;
     epq_status (*create)(const epq_options*, std::uint64_t*, epq_error*);
     epq_status (*close)(std::uint64_t, epq_error*);
     epq_status (*destroy)(std::uint64_t, epq_error*);
@@ -60,62 +61,57 @@ struct functions {
     epq_status (*watch)(std::uint64_t, epq_error*);
 };
 
+template <unsigned Kind, class Handle, auto Create, auto Close, auto Destroy, auto TrySend, auto TryRecv, auto SendN,
+          auto RecvN, auto Stats, auto Watch>
+constexpr functions functions_of(bool is_fifo, bool is_bounded) {
+    return {Kind,
+            is_fifo,
+            is_bounded,
+            [](const epq_options* options, std::uint64_t* out, epq_error* error) {
+                Handle made{out == nullptr ? 0 : *out};
+                const epq_status status = Create(options, out == nullptr ? nullptr : &made, error);
+                if (out != nullptr) {
+                    *out = made.bits;
+                }
+                return status;
+            },
+            [](std::uint64_t bits, epq_error* error) { return Close({bits}, error); },
+            [](std::uint64_t bits, epq_error* error) { return Destroy({bits}, error); },
+            [](std::uint64_t bits, const void* element, std::size_t size, epq_error* error) {
+                return TrySend({bits}, element, size, error);
+            },
+            [](std::uint64_t bits, void* element, std::size_t size, epq_error* error) {
+                return TryRecv({bits}, element, size, error);
+            },
+            [](std::uint64_t bits, const void* elements, std::size_t size, std::size_t count, std::size_t* sent,
+               epq_error* error) { return SendN({bits}, elements, size, count, sent, error); },
+            [](std::uint64_t bits, void* elements, std::size_t size, std::size_t capacity, std::size_t* received,
+               std::int64_t timeout,
+               epq_error* error) { return RecvN({bits}, elements, size, capacity, received, timeout, error); },
+            [](std::uint64_t bits, epq_stats* out, epq_error* error) { return Stats({bits}, out, error); },
+            [](std::uint64_t bits, epq_error* error) { return Watch({bits}, error); }};
+}
+
+/// In the order of their numbers, from 1 on.
 constexpr functions kinds[] = {
-    {EPQ_KIND_QUEUE, true,
-     [](const epq_options* options, std::uint64_t* out, epq_error* error) {
-         epq_queue made{out == nullptr ? 0 : *out};
-         const epq_status status = epq_queue_create(options, out == nullptr ? nullptr : &made, error);
-         if (out != nullptr) {
-             *out = made.bits;
-         }
-         return status;
-     },
-     [](std::uint64_t bits, epq_error* error) { return epq_queue_close({bits}, error); },
-     [](std::uint64_t bits, epq_error* error) { return epq_queue_destroy({bits}, error); },
-     [](std::uint64_t bits, const void* element, std::size_t size, epq_error* error) {
-         return epq_queue_try_send({bits}, element, size, error);
-     },
-     [](std::uint64_t bits, void* element, std::size_t size, epq_error* error) {
-         return epq_queue_try_recv({bits}, element, size, error);
-     },
-     [](std::uint64_t bits, const void* elements, std::size_t size, std::size_t count, std::size_t* sent,
-        epq_error* error) { return epq_queue_send_n({bits}, elements, size, count, sent, error); },
-     [](std::uint64_t bits, void* elements, std::size_t size, std::size_t capacity, std::size_t* received,
-        std::int64_t timeout,
-        epq_error* error) { return epq_queue_recv_n({bits}, elements, size, capacity, received, timeout, error); },
-     [](std::uint64_t bits, epq_stats* out, epq_error* error) { return epq_queue_stats({bits}, out, error); },
-     [](std::uint64_t bits, epq_error* error) { return epq_queue_watch({bits}, error); }},
-    {EPQ_KIND_STACK, false,
-     [](const epq_options* options, std::uint64_t* out, epq_error* error) {
-         epq_stack made{out == nullptr ? 0 : *out};
-         const epq_status status = epq_stack_create(options, out == nullptr ? nullptr : &made, error);
-         if (out != nullptr) {
-             *out = made.bits;
-         }
-         return status;
-     },
-     [](std::uint64_t bits, epq_error* error) { return epq_stack_close({bits}, error); },
-     [](std::uint64_t bits, epq_error* error) { return epq_stack_destroy({bits}, error); },
-     [](std::uint64_t bits, const void* element, std::size_t size, epq_error* error) {
-         return epq_stack_try_send({bits}, element, size, error);
-     },
-     [](std::uint64_t bits, void* element, std::size_t size, epq_error* error) {
-         return epq_stack_try_recv({bits}, element, size, error);
-     },
-     [](std::uint64_t bits, const void* elements, std::size_t size, std::size_t count, std::size_t* sent,
-        epq_error* error) { return epq_stack_send_n({bits}, elements, size, count, sent, error); },
-     [](std::uint64_t bits, void* elements, std::size_t size, std::size_t capacity, std::size_t* received,
-        std::int64_t timeout,
-        epq_error* error) { return epq_stack_recv_n({bits}, elements, size, capacity, received, timeout, error); },
-     [](std::uint64_t bits, epq_stats* out, epq_error* error) { return epq_stack_stats({bits}, out, error); },
-     [](std::uint64_t bits, epq_error* error) { return epq_stack_watch({bits}, error); }},
+    functions_of<EPQ_KIND_QUEUE, epq_queue, epq_queue_create, epq_queue_close, epq_queue_destroy, epq_queue_try_send,
+                 epq_queue_try_recv, epq_queue_send_n, epq_queue_recv_n, epq_queue_stats, epq_queue_watch>(true, false),
+    functions_of<EPQ_KIND_STACK, epq_stack, epq_stack_create, epq_stack_close, epq_stack_destroy, epq_stack_try_send,
+                 epq_stack_try_recv, epq_stack_send_n, epq_stack_recv_n, epq_stack_stats, epq_stack_watch>(false,
+                                                                                                           false),
+    functions_of<EPQ_KIND_BOUNDED, epq_bounded, epq_bounded_create, epq_bounded_close, epq_bounded_destroy,
+                 epq_bounded_try_send, epq_bounded_try_recv, epq_bounded_send_n, epq_bounded_recv_n, epq_bounded_stats,
+                 epq_bounded_watch>(true, true),
+    functions_of<EPQ_KIND_SPSC, epq_spsc, epq_spsc_create, epq_spsc_close, epq_spsc_destroy, epq_spsc_try_send,
+                 epq_spsc_try_recv, epq_spsc_send_n, epq_spsc_recv_n, epq_spsc_stats, epq_spsc_watch>(true, true),
 };
 
-/// A struct with a size field, in exactly as much memory as the field claims (at least the field itself).
+/// A struct with a size field, in exactly as much memory as the field claims, if that is at least what version 1.0 had.
 template <class Struct>
 class sized {
   public:
-    sized(program& input, std::uint32_t right) {
+    sized(program& input, std::uint32_t right) : sized(input, right, right) {}
+    sized(program& input, std::uint32_t right, std::uint32_t first) {
         switch (input.below(16)) {
         case 0:
             size_ = static_cast<std::uint32_t>(input.below(right));
@@ -129,19 +125,23 @@ class sized {
         default:
             size_ = right;
         }
-        memory_.assign(std::clamp<std::size_t>(size_, sizeof(Struct), 8192), 0);
+        memory_.assign(size_ < first ? sizeof(Struct) : std::min<std::size_t>(size_, 8192), 0);
         std::memcpy(memory_.data(), &size_, sizeof size_);
         exact_ = size_ == right;
-        large_enough_ = size_ >= right && size_ <= 4096;
+        has_all_ = size_ >= right;
+        large_enough_ = size_ >= first && size_ <= 4096;
     }
     Struct* get() noexcept { return reinterpret_cast<Struct*>(memory_.data()); }
     bool exact() const noexcept { return exact_; }
+    /// Whether it has the fields that came after version 1.0.
+    bool has_all() const noexcept { return has_all_; }
     bool large_enough() const noexcept { return large_enough_; }
     bytes& memory() noexcept { return memory_; }
 
   private:
     std::uint32_t size_ = 0;
     bool exact_ = false;
+    bool has_all_ = false;
     bool large_enough_ = false;
     bytes memory_; // from operator new, so aligned for everything
 };
@@ -169,8 +169,9 @@ class ffi_program {
         check(epq_domain_get_stats(&stats, nullptr) == EPQ_OK, "the domain has statistics");
         check(stats.live_objects == 0 && stats.pending_objects == 0, "nothing is left when all was destroyed");
         for (const std::uint64_t handle : dead_) {
-            check(kinds[0].close(handle, nullptr) == EPQ_STALE && kinds[1].close(handle, nullptr) == EPQ_STALE,
-                  "a destroyed handle stays stale");
+            for (const functions& kind : kinds) {
+                check(kind.close(handle, nullptr) == EPQ_STALE, "a destroyed handle stays stale");
+            }
         }
         drain_notifier();
     }
@@ -184,6 +185,7 @@ class ffi_program {
         std::uint32_t element_size;
         std::uint64_t type_id;
         std::string name;
+        std::uint64_t capacity;    // 0: none
         std::deque<bytes> content; // the next to be received: queue: front; stack: back
         bool closed = false;
         bool armed = false;
@@ -331,7 +333,7 @@ class ffi_program {
         if (live_.size() >= 8) {
             return end(kind, true);
         }
-        sized<epq_options> options(input_, sizeof(epq_options));
+        sized<epq_options> options(input_, sizeof(epq_options), offsetof(epq_options, capacity));
         epq_options& wanted = *options.get();
         static constexpr std::uint32_t sizes[] = {8, 1, 2, 3, 4, 7, 16, 24, 100, 4096, 0, 4097, 0xffffffff};
         wanted.element_size = sizes[input_.below(std::size(sizes))];
@@ -340,7 +342,17 @@ class ffi_program {
         std::memcpy(wanted.name, name.data(), name.size());
         wanted.flags = input_.below(16) == 1 ? 1 : 0;
         wanted.reserved = input_.below(16) == 1 ? 1 : 0;
-        const bool beyond = options.large_enough() && !options.exact() && input_.flag();
+        std::uint64_t capacity = kind.is_bounded ? 1 + input_.below(24) : 0;
+        if (input_.below(16) == 1) {
+            static constexpr std::uint64_t capacities[] = {0, 1, EPQ_MAX_CAPACITY + 1, UINT64_MAX};
+            capacity = capacities[input_.below(std::size(capacities))];
+        }
+        if (options.has_all()) {
+            wanted.capacity = capacity;
+        } else {
+            capacity = 0;
+        }
+        const bool beyond = options.large_enough() && options.has_all() && !options.exact() && input_.flag();
         if (beyond) {
             options.memory().back() = 1;
         }
@@ -350,7 +362,8 @@ class ffi_program {
         legal statuses;
         if (null_options || null_out || !options.large_enough() || wanted.element_size == 0 ||
             wanted.element_size > EPQ_MAX_ELEMENT_SIZE || wanted.flags != 0 || wanted.reserved != 0 ||
-            name.size() == sizeof wanted.name) {
+            name.size() == sizeof wanted.name ||
+            (kind.is_bounded ? capacity == 0 || capacity > EPQ_MAX_CAPACITY : capacity != 0)) {
             statuses.add(EPQ_ARG);
         }
         if (beyond) {
@@ -377,6 +390,7 @@ class ffi_program {
         made.element_size = wanted.element_size;
         made.type_id = wanted.type_id;
         made.name = name;
+        made.capacity = capacity;
         live_.emplace(out, std::move(made));
     }
 
@@ -429,7 +443,7 @@ class ffi_program {
             statuses.add(EPQ_TYPE);
         }
         if (statuses.empty()) {
-            statuses.add(of->closed ? EPQ_CLOSED : EPQ_OK);
+            statuses.add(of->closed ? EPQ_CLOSED : room_in(*of) == 0 ? EPQ_FULL : EPQ_OK);
         }
         surroundings around(input_);
         const unsigned char nothing = 0;
@@ -469,9 +483,15 @@ class ffi_program {
         if (of != nullptr && size != of->element_size) {
             statuses.add(EPQ_TYPE);
         }
-        if (statuses.empty()) {
-            statuses.add(of->closed && count != 0 ? EPQ_CLOSED : EPQ_OK);
-            if (count > 1) {
+        const bool legitimate = statuses.empty();
+        const std::size_t fits = of == nullptr ? 0 : std::min(count, room_in(*of));
+        if (legitimate) {
+            statuses.add(count == 0     ? EPQ_OK
+                         : of->closed   ? EPQ_CLOSED
+                         : fits == 0    ? EPQ_FULL
+                         : fits < count ? EPQ_PARTIAL
+                                        : EPQ_OK);
+            if (count > 1 && !kind.is_bounded) {
                 statuses.add(EPQ_PARTIAL); // only if memory ran out, see below
             }
         }
@@ -487,14 +507,19 @@ class ffi_program {
             return;
         }
         check(status != EPQ_OK || done == count, "EPQ_OK has sent all");
-        check(status != EPQ_PARTIAL || (done != 0 && done < count && failing_allocation::happened()),
-              "EPQ_PARTIAL has sent some, because memory ran out");
+        check(status != EPQ_PARTIAL || (done != 0 && done < count), "EPQ_PARTIAL has sent some");
+        check(status != EPQ_PARTIAL || (kind.is_bounded ? done == fits : failing_allocation::happened()),
+              "EPQ_PARTIAL has sent what fits, or what there was memory for");
         for (std::size_t i = 0; i < done; ++i) {
             sent(handle, *of, each[i]);
         }
         if (done != 0) {
             announce(handle, *of);
         }
+    }
+
+    static std::size_t room_in(const object& of) noexcept {
+        return of.capacity == 0 ? SIZE_MAX : static_cast<std::size_t>(of.capacity) - of.content.size();
     }
 
     static unsigned char* data_of(bytes& of) noexcept {
@@ -596,7 +621,7 @@ class ffi_program {
         const std::uint64_t handle = some_handle();
         legal statuses;
         object* of = object_of(handle, kind, statuses);
-        sized<epq_stats> out(input_, sizeof(epq_stats));
+        sized<epq_stats> out(input_, sizeof(epq_stats), offsetof(epq_stats, capacity));
         const bytes before = out.memory();
         const bool null = input_.below(16) == 1;
         if (null || !out.large_enough()) {
@@ -617,6 +642,7 @@ class ffi_program {
         check(got.name == of->name, "statistics say its name");
         check(got.sends == of->sends && got.receives == of->receives, "statistics count exactly while nothing runs");
         check(got.length == of->content.size(), "statistics say how long it is");
+        check(!out.has_all() || got.capacity == of->capacity, "statistics say how much it holds");
         check(got.closed == (of->closed ? 1U : 0U), "statistics say whether it is closed");
         check(got.waiters == (of->armed ? 1U : 0U), "statistics count the watcher");
     }
@@ -624,7 +650,8 @@ class ffi_program {
     void initialise() {
         sized<epq_init_options> options(input_, sizeof(epq_init_options));
         sized<epq_init_reply> reply(input_, sizeof(epq_init_reply));
-        static constexpr std::uint32_t versions[] = {EPQ_ABI_VERSION, 0, 999, EPQ_ABI_VERSION + 1, 2000, 0xffffffff};
+        static constexpr std::uint32_t versions[] = {EPQ_ABI_VERSION, 0,   999, EPQ_ABI_VERSION + 1, 2000,
+                                                     0xffffffff,      1000};
         options.get()->abi_version = versions[input_.below(std::size(versions))];
         options.get()->incompat = input_.below(4) == 1 ? std::uint64_t{1} << 63 : 0;
         const bool null_options = input_.below(16) == 1;
@@ -633,7 +660,8 @@ class ffi_program {
         if (null_options || !options.large_enough() || (!null_reply && !reply.large_enough())) {
             statuses.add(EPQ_ARG);
         }
-        if (options.get()->abi_version != EPQ_ABI_VERSION || options.get()->incompat != 0) {
+        const std::uint32_t version = options.get()->abi_version;
+        if (version < EPQ_ABI_VERSION / 1000 * 1000 || version > EPQ_ABI_VERSION || options.get()->incompat != 0) {
             statuses.add(EPQ_ABI);
         }
         if (statuses.empty()) {
