@@ -153,7 +153,7 @@ static_assert(first_size<epq_stats> == offsetof(epq_stats, capacity));
 /// How many bytes of a struct that is `size` long hold whole fields that we know. (Fields that came after 1.0 have 8 bytes.)
 template <class Struct>
 constexpr std::size_t known_bytes(std::uint32_t size) noexcept {
-    return size < sizeof(Struct) ? size / 8 * 8 : sizeof(Struct);
+    return size < sizeof(Struct) ? size - size % 8 : sizeof(Struct);
 }
 
 template <class Struct>

@@ -239,6 +239,14 @@ epq_status epq_spsc_stats(epq_spsc spsc, epq_stats* out, epq_error* error) noexc
     return stats<spsc_object>(spsc.bits, out, error);
 }
 
+epq_status epq_dup(uint64_t handle, uint32_t rights, uint64_t* out, epq_error* error) noexcept {
+    return ffi::dup(handle, rights, out, error);
+}
+
+epq_status epq_revoke(uint64_t handle, epq_error* error) noexcept {
+    return ffi::revoke(handle, error);
+}
+
 epq_status epq_notifier_open(int32_t* fd, epq_error* error) noexcept {
     const call about(EPQ_OP_NOTIFIER_OPEN, 0, error);
     return about.run([&] {

@@ -5,7 +5,7 @@
  * Rules that hold for every function:
  *   - It never throws, aborts, calls back, or touches errno. Any thread may call it at any time, also while another
  *     thread closes or destroys the same object: a handle that is not live answers EPQ_STALE, one of another kind
- *     EPQ_KIND. A handle is a number; it may be copied, leaked, printed or forged.
+ *     EPQ_KIND, one without the right to do it EPQ_RIGHTS. A handle is a number; it may be copied, leaked, printed or forged.
  *   - It returns an epq_status: 0 is done, positive is normal flow, negative is an error. Out-pointers are written only
  *     on EPQ_OK and, where it says so, EPQ_PARTIAL.
  *   - `error` may be NULL. Otherwise `error->size` must be sizeof(epq_error) (else EPQ_ARG: nothing is done or written),
@@ -128,7 +128,9 @@ enum {
     EPQ_OP_SPSC_SEND_N = 65,
     EPQ_OP_SPSC_RECV_N = 66,
     EPQ_OP_SPSC_STATS = 67,
-    EPQ_OP_SPSC_WATCH = 68
+    EPQ_OP_SPSC_WATCH = 68,
+    EPQ_OP_DUP = 70,
+    EPQ_OP_REVOKE = 71
 };
 
 /* Handles: kind 8 | index 24 | generation 32. 0 is never valid. One C type per kind. */
@@ -149,6 +151,14 @@ typedef struct epq_spsc {
 #define EPQ_KIND_STACK 2u
 #define EPQ_KIND_BOUNDED 3u /* since 1.1 */
 #define EPQ_KIND_SPSC 4u    /* since 1.1 */
+
+/* What a handle may be good for. That of a _create has all rights, that of epq_dup those it was given. Since 1.1. */
+#define EPQ_RIGHT_SEND 1u     /* _try_send, _send_n */
+#define EPQ_RIGHT_RECEIVE 2u  /* _try_recv, _recv_n */
+#define EPQ_RIGHT_CLOSE 4u    /* _close */
+#define EPQ_RIGHT_OBSERVE 8u  /* _stats, _watch */
+#define EPQ_RIGHT_DESTROY 16u /* _destroy */
+#define EPQ_RIGHT_ALL 31u
 
 /* ---- library ---------------------------------------------------------------------------------------------------- */
 
@@ -218,7 +228,7 @@ EPQ_API epq_status epq_stack_close(epq_stack stack, epq_error* error) EPQ_NOEXCE
 EPQ_API epq_status epq_bounded_close(epq_bounded bounded, epq_error* error) EPQ_NOEXCEPT;
 EPQ_API epq_status epq_spsc_close(epq_spsc spsc, epq_error* error) EPQ_NOEXCEPT;
 
-/* Ends the object for everybody: the handle is stale from now on, waiters wake with EPQ_STALE, undelivered elements are
+/* Ends the object for everybody: all its handles are stale from now on, waiters wake with EPQ_STALE, undelivered elements are
  * dropped, memory goes when the last operation in flight has ended. */
 EPQ_API epq_status epq_queue_destroy(epq_queue queue, epq_error* error) EPQ_NOEXCEPT;
 EPQ_API epq_status epq_stack_destroy(epq_stack stack, epq_error* error) EPQ_NOEXCEPT;
@@ -280,6 +290,17 @@ EPQ_API epq_status epq_stack_stats(epq_stack stack, epq_stats* out, epq_error* e
 EPQ_API epq_status epq_bounded_stats(epq_bounded bounded, epq_stats* out, epq_error* error) EPQ_NOEXCEPT;
 EPQ_API epq_status epq_spsc_stats(epq_spsc spsc, epq_stats* out, epq_error* error) EPQ_NOEXCEPT;
 
+/* ---- handles with fewer rights (since 1.1) -------------------------------------------------------------------------- */
+
+/* Another handle of the same object, of any kind, with `rights`: EPQ_RIGHT_ bits, at least one, all of which `handle` has
+ * (else EPQ_RIGHTS). It is as live as its parent, but may be revoked alone; _close ends the flow for all of an object's handles,
+ * _destroy all of them. EPQ_LIMIT, EPQ_NOMEM. */
+EPQ_API epq_status epq_dup(uint64_t handle, uint32_t rights, uint64_t* out, epq_error* error) EPQ_NOEXCEPT;
+
+/* Ends this one handle, of any kind and with any rights: it is stale from now on, and who waits by it wakes with EPQ_STALE. The
+ * object goes on for its other handles, and ends with the last one, as by _destroy. */
+EPQ_API epq_status epq_revoke(uint64_t handle, epq_error* error) EPQ_NOEXCEPT;
+
 /* ---- notifier: how a runtime that must not block its threads learns that there is something to receive ------------ */
 
 /* The process's eventfd (nonblocking, close-on-exec), made on the first call. It becomes readable when an armed object
@@ -288,7 +309,8 @@ EPQ_API epq_status epq_notifier_open(int32_t* fd, epq_error* error) EPQ_NOEXCEPT
 
 /* Arms the object: the next send, close or destroy disarms it, lists its handle for epq_notifier_take and writes the
  * eventfd. After arming, receive once more *before* sleeping: only what comes after the arming is announced. Arming twice is
- * arming once. Opens the notifier. EPQ_SYS: no eventfd; or the kernel has begun to refuse membarrier, and a send may then
+ * arming once. Opens the notifier. Of several handles of an object the first one that is watched is the one to watch, for the
+ * object's life; another one: EPQ_RIGHTS. EPQ_SYS: no eventfd; or the kernel has begun to refuse membarrier, and a send may then
  * be overlooked: poll instead, or start with EPOQUE_BARRIER=fallback in the environment. */
 EPQ_API epq_status epq_queue_watch(epq_queue queue, epq_error* error) EPQ_NOEXCEPT;
 EPQ_API epq_status epq_stack_watch(epq_stack stack, epq_error* error) EPQ_NOEXCEPT;

@@ -16,7 +16,9 @@
 #include "epoque/object_table.hpp"
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <ctime>
 #include <memory>
 
@@ -73,10 +75,34 @@ class library {
 
 /// What a call keeps of the table: the object that it works on.
 using keep = object_table<object>::keep;
+using rights = object_table<object>::rights_type;
 
-/// Looks a handle up for `about`. OK, and `out`, for as long as `held` lives; or STALE or KIND, said.
+/// Looks a handle up for `about`. OK, and `out`, for as long as `held` lives; or, said: STALE; KIND; RIGHTS, when it lacks one of
+/// `needs`.
 template <class Kind>
-epq_status find(const call& about, keep& held, Kind*& out) noexcept;
+epq_status find(const call& about, keep& held, Kind*& out, rights needs) noexcept;
+
+/// What a handle may be good for, EPQ_RIGHT_ bits as the table has them.
+constexpr rights right(unsigned bits) noexcept {
+    return static_cast<rights>(bits);
+}
+
+/// The rights in words, for a message; no longer than the five of them.
+struct rights_text {
+    explicit rights_text(unsigned bits) noexcept {
+        static constexpr const char* words[] = {"send", "receive", "close", "observe", "destroy"};
+        std::size_t length = 0;
+        for (const char* word : words) {
+            if ((bits & 1U) != 0) {
+                const int written =
+                    std::snprintf(text + length, sizeof text - length, "%s%s", length == 0 ? "" : ", ", word);
+                length += written > 0 ? static_cast<std::size_t>(written) : 0;
+            }
+            bits >>= 1;
+        }
+    }
+    char text[48] = {};
+};
 
 inline const char* word_of(std::uint64_t handle) noexcept {
     switch (handle_parts::of(handle).kind) {
@@ -93,9 +119,20 @@ inline const char* word_of(std::uint64_t handle) noexcept {
     }
 }
 
-/// Says STALE or KIND.
+/// Says which of `needs` the handle lacks. (Of all of them, when it is not live any more.)
+EPOQUE_COLD inline epq_status no_right(const call& about, rights needs) noexcept {
+    const unsigned has = library::instance().table().was_rights(about.handle());
+    const rights_text lacks(needs & ~has);
+    return about.fail(EPQ_RIGHTS, "0x%016llx has no right to %s. Use one that has.",
+                      static_cast<unsigned long long>(about.handle()), lacks.text);
+}
+
+/// Says STALE, KIND or RIGHTS.
 template <class Kind>
-EPOQUE_COLD epq_status not_found(const call& about, find_status why) noexcept {
+EPOQUE_COLD epq_status not_found(const call& about, find_status why, rights needs) noexcept {
+    if (why == find_status::no_right) {
+        return no_right(about, needs);
+    }
     const auto bits = static_cast<unsigned long long>(about.handle());
     if (why == find_status::wrong_kind) {
         return about.fail(EPQ_KIND, "0x%016llx is a %s, not a %s. Use the functions of its kind.", bits,
@@ -106,11 +143,11 @@ EPOQUE_COLD epq_status not_found(const call& about, find_status why) noexcept {
 }
 
 template <class Kind>
-epq_status find(const call& about, keep& held, Kind*& out) noexcept {
+epq_status find(const call& about, keep& held, Kind*& out, rights needs) noexcept {
     object* found = nullptr;
-    const find_status status = library::instance().table().find(held, about.handle(), Kind::kind, found);
+    const find_status status = library::instance().table().find(held, about.handle(), Kind::kind, found, needs);
     if (status != find_status::found) [[unlikely]] {
-        return not_found<Kind>(about, status);
+        return not_found<Kind>(about, status, needs);
     }
     out = static_cast<Kind*>(found); // the kind in the slot's word says so
     return EPQ_OK;

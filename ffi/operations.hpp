@@ -90,7 +90,7 @@ epq_status create(const epq_options* options, Handle* out, epq_error* error) noe
         }
         library& here = library::instance();
         std::unique_ptr<object> made = std::make_unique<Kind>(here.home(), given);
-        const std::uint64_t bits = here.table().create(Kind::kind, made);
+        const std::uint64_t bits = here.table().create(Kind::kind, made, right(EPQ_RIGHT_ALL));
         if (bits == 0) {
             return about.fail(EPQ_LIMIT, "%s '%s': all %u handles are in use. Destroy some.", Kind::word, made->name(),
                               object_table<object>::max_slots);
@@ -107,7 +107,7 @@ epq_status close(std::uint64_t handle, epq_error* error) noexcept {
         library& here = library::instance();
         keep held(here.home());
         Kind* found = nullptr;
-        const epq_status status = find(about, held, found);
+        const epq_status status = find(about, held, found, right(EPQ_RIGHT_CLOSE));
         if (status == EPQ_OK) {
             found->close();
             found->waiting().ended(here.announcer());
@@ -123,11 +123,68 @@ epq_status destroy(std::uint64_t handle, epq_error* error) noexcept {
         library& here = library::instance();
         keep held(here.home());
         object* ended = nullptr;
-        const find_status status = here.table().destroy(held, handle, Kind::kind, ended);
+        constexpr rights needs = right(EPQ_RIGHT_DESTROY);
+        const find_status status = here.table().destroy(held, handle, Kind::kind, ended, needs);
         if (status != find_status::found) {
-            return not_found<Kind>(about, status);
+            return not_found<Kind>(about, status, needs);
         }
         ended->waiting().ended(here.announcer());
+        return EPQ_OK;
+    });
+}
+
+// ---- further handles ---------------------------------------------------------------------------------------------------
+
+/// Says STALE of a handle of any kind.
+EPOQUE_COLD inline epq_status not_live(const call& about) noexcept {
+    return about.fail(EPQ_STALE, "0x%016llx is not live: destroyed, revoked, or never created here. Drop it.",
+                      static_cast<unsigned long long>(about.handle()));
+}
+
+inline epq_status dup(std::uint64_t handle, std::uint32_t wanted, std::uint64_t* out, epq_error* error) noexcept {
+    const call about(EPQ_OP_DUP, handle, error);
+    return about.run([&] {
+        if (out == nullptr) {
+            return about.null("out");
+        }
+        if (wanted == 0 || (wanted & ~EPQ_RIGHT_ALL) != 0) {
+            return about.fail(EPQ_ARG, "`rights` is 0x%x. Give EPQ_RIGHT_ bits, at least one; all are 0x%x.", wanted,
+                              EPQ_RIGHT_ALL);
+        }
+        library& here = library::instance();
+        keep held(here.home());
+        object* found = nullptr;
+        std::uint64_t made = 0;
+        const find_status status =
+            here.table().dup(held, handle, handle_parts::of(handle).kind, right(wanted), found, made);
+        if (status == find_status::no_right) {
+            return no_right(about, right(wanted));
+        }
+        if (status != find_status::found) {
+            if (found != nullptr) {
+                found->waiting().ended(here.announcer()); // somebody may have guessed the handle, and wait by it
+            }
+            return not_live(about);
+        }
+        if (made == 0) {
+            return about.fail(EPQ_LIMIT, "all %u handles are in use. Revoke or destroy some.",
+                              object_table<object>::max_slots);
+        }
+        *out = made;
+        return EPQ_OK;
+    });
+}
+
+inline epq_status revoke(std::uint64_t handle, epq_error* error) noexcept {
+    const call about(EPQ_OP_REVOKE, handle, error);
+    return about.run([&] {
+        library& here = library::instance();
+        keep held(here.home());
+        object* found = nullptr;
+        if (here.table().revoke(held, handle, handle_parts::of(handle).kind, found) != find_status::found) {
+            return not_live(about);
+        }
+        found->waiting().ended(here.announcer()); // those who wait by another handle go on waiting
         return EPQ_OK;
     });
 }
@@ -177,7 +234,7 @@ epq_status try_send(std::uint64_t handle, const void* element, std::size_t eleme
         library& here = library::instance();
         keep held(here.home());
         Kind* found = nullptr;
-        epq_status status = find(about, held, found);
+        epq_status status = find(about, held, found, right(EPQ_RIGHT_SEND));
         if (status == EPQ_OK) [[likely]] {
             status = check_size(about, *found, element_size);
         }
@@ -205,7 +262,7 @@ epq_status send_n(std::uint64_t handle, const void* elements, std::size_t elemen
         library& here = library::instance();
         keep held(here.home());
         Kind* found = nullptr;
-        epq_status status = find(about, held, found);
+        epq_status status = find(about, held, found, right(EPQ_RIGHT_SEND));
         if (status == EPQ_OK) {
             status = check_size(about, *found, element_size);
         }
@@ -254,7 +311,7 @@ template <class Kind>
 epq_status receive(const call& about, const destination& to) {
     keep held(library::instance().home());
     Kind* found = nullptr;
-    epq_status status = find(about, held, found);
+    epq_status status = find(about, held, found, right(EPQ_RIGHT_RECEIVE));
     if (status == EPQ_OK) [[likely]] {
         status = check_size(about, *found, to.element_size);
     }
@@ -270,7 +327,7 @@ EPOQUE_COLD epq_status wait_and_receive(const call& about, const destination& to
     {
         keep held(home);
         Kind* found = nullptr;
-        if (const epq_status status = find(about, held, found); status != EPQ_OK) {
+        if (const epq_status status = find(about, held, found, right(EPQ_RIGHT_RECEIVE)); status != EPQ_OK) {
             return status;
         }
         self.emplace(found->waiting());
@@ -281,7 +338,7 @@ EPOQUE_COLD epq_status wait_and_receive(const call& about, const destination& to
         {
             keep held(home);
             Kind* found = nullptr;
-            epq_status status = find(about, held, found);
+            epq_status status = find(about, held, found, right(EPQ_RIGHT_RECEIVE));
             if (status == EPQ_OK) {
                 status = take(held.mine(), *found, to);
             }
@@ -352,7 +409,7 @@ epq_status stats(std::uint64_t handle, epq_stats* out, epq_error* error) noexcep
         }
         keep held(library::instance().home());
         Kind* found = nullptr;
-        if (const epq_status status = find(about, held, found); status != EPQ_OK) {
+        if (const epq_status status = find(about, held, found, right(EPQ_RIGHT_OBSERVE)); status != EPQ_OK) {
             return status;
         }
         epq_stats reply{};
@@ -383,10 +440,14 @@ epq_status watch(std::uint64_t handle, epq_error* error) noexcept {
         }
         keep held(here.home());
         Kind* found = nullptr;
-        if (const epq_status status = find(about, held, found); status != EPQ_OK) {
+        if (const epq_status status = find(about, held, found, right(EPQ_RIGHT_OBSERVE)); status != EPQ_OK) {
             return status;
         }
-        if (!found->waiting().arm(handle)) {
+        if (const std::uint64_t owner = found->waiting().claim(handle); owner != handle) {
+            return about.fail(EPQ_RIGHTS, "%s '%s' is watched by 0x%016llx. Watch that.", Kind::word, found->name(),
+                              static_cast<unsigned long long>(owner));
+        }
+        if (!found->waiting().arm()) {
             return barriers_refused(about);
         }
         return EPQ_OK;

@@ -9,142 +9,25 @@
 /// is; which comes first is not promised. Every call is also checked for what holds for all of them: out-pointers are
 /// written only on success, errno stays, an error is filled exactly by a negative status and ends with NUL. Buffers are
 /// exactly as large as the call was told, so that AddressSanitizer sees a step beyond.
-#include "allocation.hpp"
+#include "ffi_calls.hpp"
 #include "program.hpp"
 
 #include "epoque.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <deque>
-#include <initializer_list>
 #include <iterator>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
 namespace epoque::fuzz {
 namespace {
-
-using bytes = std::vector<unsigned char>;
-
-/// A set of statuses.
-class legal {
-  public:
-    legal() = default;
-    legal(std::initializer_list<epq_status> some) : statuses_(some) {}
-    void add(epq_status status) { statuses_.insert(status); }
-    bool contains(epq_status status) const { return statuses_.count(status) != 0; }
-    bool empty() const { return statuses_.empty(); }
-
-  private:
-    std::set<epq_status> statuses_;
-};
-
-/// The functions of a kind, over bits.
-struct functions {
-    unsigned kind;
-    bool is_fifo;
-    bool is_bounded;
-    epq_status (*create)(const epq_options*, std::uint64_t*, epq_error*);
-    epq_status (*close)(std::uint64_t, epq_error*);
-    epq_status (*destroy)(std::uint64_t, epq_error*);
-    epq_status (*try_send)(std::uint64_t, const void*, std::size_t, epq_error*);
-    epq_status (*try_recv)(std::uint64_t, void*, std::size_t, epq_error*);
-    epq_status (*send_n)(std::uint64_t, const void*, std::size_t, std::size_t, std::size_t*, epq_error*);
-    epq_status (*recv_n)(std::uint64_t, void*, std::size_t, std::size_t, std::size_t*, std::int64_t, epq_error*);
-    epq_status (*stats)(std::uint64_t, epq_stats*, epq_error*);
-    epq_status (*watch)(std::uint64_t, epq_error*);
-};
-
-template <unsigned Kind, class Handle, auto Create, auto Close, auto Destroy, auto TrySend, auto TryRecv, auto SendN,
-          auto RecvN, auto Stats, auto Watch>
-constexpr functions functions_of(bool is_fifo, bool is_bounded) {
-    return {Kind,
-            is_fifo,
-            is_bounded,
-            [](const epq_options* options, std::uint64_t* out, epq_error* error) {
-                Handle made{out == nullptr ? 0 : *out};
-                const epq_status status = Create(options, out == nullptr ? nullptr : &made, error);
-                if (out != nullptr) {
-                    *out = made.bits;
-                }
-                return status;
-            },
-            [](std::uint64_t bits, epq_error* error) { return Close({bits}, error); },
-            [](std::uint64_t bits, epq_error* error) { return Destroy({bits}, error); },
-            [](std::uint64_t bits, const void* element, std::size_t size, epq_error* error) {
-                return TrySend({bits}, element, size, error);
-            },
-            [](std::uint64_t bits, void* element, std::size_t size, epq_error* error) {
-                return TryRecv({bits}, element, size, error);
-            },
-            [](std::uint64_t bits, const void* elements, std::size_t size, std::size_t count, std::size_t* sent,
-               epq_error* error) { return SendN({bits}, elements, size, count, sent, error); },
-            [](std::uint64_t bits, void* elements, std::size_t size, std::size_t capacity, std::size_t* received,
-               std::int64_t timeout,
-               epq_error* error) { return RecvN({bits}, elements, size, capacity, received, timeout, error); },
-            [](std::uint64_t bits, epq_stats* out, epq_error* error) { return Stats({bits}, out, error); },
-            [](std::uint64_t bits, epq_error* error) { return Watch({bits}, error); }};
-}
-
-/// In the order of their numbers, from 1 on.
-constexpr functions kinds[] = {
-    functions_of<EPQ_KIND_QUEUE, epq_queue, epq_queue_create, epq_queue_close, epq_queue_destroy, epq_queue_try_send,
-                 epq_queue_try_recv, epq_queue_send_n, epq_queue_recv_n, epq_queue_stats, epq_queue_watch>(true, false),
-    functions_of<EPQ_KIND_STACK, epq_stack, epq_stack_create, epq_stack_close, epq_stack_destroy, epq_stack_try_send,
-                 epq_stack_try_recv, epq_stack_send_n, epq_stack_recv_n, epq_stack_stats, epq_stack_watch>(false,
-                                                                                                           false),
-    functions_of<EPQ_KIND_BOUNDED, epq_bounded, epq_bounded_create, epq_bounded_close, epq_bounded_destroy,
-                 epq_bounded_try_send, epq_bounded_try_recv, epq_bounded_send_n, epq_bounded_recv_n, epq_bounded_stats,
-                 epq_bounded_watch>(true, true),
-    functions_of<EPQ_KIND_SPSC, epq_spsc, epq_spsc_create, epq_spsc_close, epq_spsc_destroy, epq_spsc_try_send,
-                 epq_spsc_try_recv, epq_spsc_send_n, epq_spsc_recv_n, epq_spsc_stats, epq_spsc_watch>(true, true),
-};
-
-/// A struct with a size field, in exactly as much memory as the field claims, if that is at least what version 1.0 had.
-template <class Struct>
-class sized {
-  public:
-    sized(program& input, std::uint32_t right) : sized(input, right, right) {}
-    sized(program& input, std::uint32_t right, std::uint32_t first) {
-        switch (input.below(16)) {
-        case 0:
-            size_ = static_cast<std::uint32_t>(input.below(right));
-            break;
-        case 1:
-            size_ = right + 1 + input.byte();
-            break;
-        case 2:
-            size_ = input.flag() ? 0xffffffffU : 5000;
-            break;
-        default:
-            size_ = right;
-        }
-        memory_.assign(size_ < first ? sizeof(Struct) : std::min<std::size_t>(size_, 8192), 0);
-        std::memcpy(memory_.data(), &size_, sizeof size_);
-        exact_ = size_ == right;
-        has_all_ = size_ >= right;
-        large_enough_ = size_ >= first && size_ <= 4096;
-    }
-    Struct* get() noexcept { return reinterpret_cast<Struct*>(memory_.data()); }
-    bool exact() const noexcept { return exact_; }
-    /// Whether it has the fields that came after version 1.0.
-    bool has_all() const noexcept { return has_all_; }
-    bool large_enough() const noexcept { return large_enough_; }
-    bytes& memory() noexcept { return memory_; }
-
-  private:
-    std::uint32_t size_ = 0;
-    bool exact_ = false;
-    bool has_all_ = false;
-    bool large_enough_ = false;
-    bytes memory_; // from operator new, so aligned for everything
-};
 
 class ffi_program {
   public:
@@ -157,11 +40,16 @@ class ffi_program {
             step();
         }
         while (!live_.empty()) {
-            auto& [handle, left] = *live_.begin();
-            check(kinds[left.kind - 1].destroy(handle, nullptr) == EPQ_OK, "a live handle can be destroyed");
-            announce(handle, left);
-            dead_.push_back(handle);
-            live_.erase(live_.begin());
+            const auto [handle, left] = *live_.begin();
+            if ((left.rights & EPQ_RIGHT_DESTROY) != 0) {
+                check(kinds[left.of->kind - 1].destroy(handle, nullptr) == EPQ_OK, "a live handle can be destroyed");
+                announce(*left.of);
+                forget_all(left.of);
+            } else {
+                check(epq_revoke(handle, nullptr) == EPQ_OK, "a live handle can be revoked");
+                announce(*left.of);
+                forget(handle);
+            }
         }
         check(epq_domain_barrier(nullptr) == EPQ_OK, "the barrier ends well");
         epq_domain_stats stats{};
@@ -189,71 +77,14 @@ class ffi_program {
         std::deque<bytes> content; // the next to be received: queue: front; stack: back
         bool closed = false;
         bool armed = false;
+        std::uint64_t watcher = 0; // the handle that was watched first
         std::uint64_t sends = 0;
         std::uint64_t receives = 0;
     };
 
-    /// What surrounds a call: the caller's error struct, an allocation that fails, errno.
-    class surroundings {
-      public:
-        explicit surroundings(program& input) : given_(input.below(4) != 0), error_(input, sizeof(epq_error)) {
-            failing_ = input.below(8) == 0 ? 1U + static_cast<unsigned>(input.below(8)) : 0;
-            std::memset(error_.get()->msg, 'x', sizeof error_.get()->msg);
-            error_.get()->trace = trace;
-            error_.get()->code = untouched;
-        }
-
-        /// Makes the call. `statuses` are those that its arguments allow; the rest is ours to know.
-        template <class Call>
-        epq_status make(legal statuses, Call call) {
-            epq_error* const error = given_ ? error_.get() : nullptr;
-            const bytes before = error_.memory();
-            errno = 4711;
-            epq_status status{};
-            bool exhausted = false;
-            {
-                const failing_allocation failure(failing_);
-                status = call(error);
-                exhausted = failing_allocation::happened();
-            }
-            check(errno == 4711, "no call changes errno");
-            if (exhausted) {
-                statuses.add(EPQ_NOMEM);
-            }
-            if (given_ && !error_.exact()) {
-                statuses.add(EPQ_ARG);
-            }
-            check(!given_ || error_.large_enough() || status == EPQ_ARG, "an epq_error of a wrong size is refused");
-            check(statuses.contains(status), "a call answers what its arguments deserve");
-            check(epq_strerror(status) != nullptr && epq_strerror(status)[0] != 0, "every status has its sentence");
-            if (!given_ || !error_.large_enough() || status >= 0) {
-                check(error_.memory() == before, "an epq_error is written only by an error, and where it fits");
-                return status;
-            }
-            check(error->code == status, "epq_error.code is the status");
-            check(error->trace == trace, "epq_error.trace is the caller's");
-            check(error->op != 0, "epq_error.op says which function");
-            check(error->action != EPQ_ACTION_NONE, "an error says what can be done");
-            check(std::memchr(error->msg, 0, sizeof error->msg) != nullptr && error->msg[0] != 0,
-                  "a message is there and ends");
-            check(std::equal(before.begin() + sizeof(epq_error), before.end(),
-                             error_.memory().begin() + sizeof(epq_error)),
-                  "nothing is written behind an epq_error");
-            return status;
-        }
-
-      private:
-        static constexpr std::uint64_t trace = 0x7ace7ace7ace7ace;
-        static constexpr std::int32_t untouched = 0x55555555;
-
-        bool given_;
-        sized<epq_error> error_;
-        unsigned failing_ = 0;
-    };
-
     void step() {
         const functions& kind = kinds[input_.below(std::size(kinds))];
-        switch (input_.below(14)) {
+        switch (input_.below(16)) {
         case 0:
         case 1:
             return create(kind);
@@ -275,10 +106,20 @@ class ffi_program {
             return input_.flag() ? watch(kind) : take_announced();
         case 12:
             return input_.below(4) == 0 ? initialise() : end(kind, false);
+        case 14:
+            return dup();
+        case 15:
+            return revoke();
         default:
             return end(kind, true);
         }
     }
+
+    /// A live handle.
+    struct named {
+        std::shared_ptr<object> of;
+        std::uint32_t rights;
+    };
 
     // ---- handles and what they deserve -----------------------------------------------------------------------------------
 
@@ -297,17 +138,36 @@ class ffi_program {
         return bits;
     }
 
-    object* object_of(std::uint64_t handle, const functions& kind, legal& statuses) {
+    object* object_of(std::uint64_t handle, const functions& kind, std::uint32_t needs, legal& statuses) {
         const auto found = live_.find(handle);
         if (found == live_.end()) {
             statuses.add(EPQ_STALE);
             return nullptr;
         }
-        if (found->second.kind != kind.kind) {
+        if (found->second.of->kind != kind.kind) {
             statuses.add(EPQ_KIND);
             return nullptr;
         }
-        return &found->second;
+        if ((found->second.rights & needs) != needs) {
+            statuses.add(EPQ_RIGHTS);
+            return nullptr;
+        }
+        return found->second.of.get();
+    }
+    void forget(std::uint64_t handle) {
+        dead_.push_back(handle);
+        live_.erase(handle);
+    }
+    void forget_all(const std::shared_ptr<object>& of) {
+        std::vector<std::uint64_t> handles;
+        for (const auto& [handle, each] : live_) {
+            if (each.of == of) {
+                handles.push_back(handle);
+            }
+        }
+        for (const std::uint64_t handle : handles) {
+            forget(handle);
+        }
     }
 
     /// The object's element size, or another one.
@@ -391,14 +251,14 @@ class ffi_program {
         made.type_id = wanted.type_id;
         made.name = name;
         made.capacity = capacity;
-        live_.emplace(out, std::move(made));
+        live_.emplace(out, named{std::make_shared<object>(std::move(made)), EPQ_RIGHT_ALL});
     }
 
     /// Close or destroy.
     void end(const functions& kind, bool for_good) {
         const std::uint64_t handle = some_handle();
         legal statuses;
-        object* of = object_of(handle, kind, statuses);
+        object* of = object_of(handle, kind, for_good ? EPQ_RIGHT_DESTROY : EPQ_RIGHT_CLOSE, statuses);
         if (statuses.empty()) {
             statuses.add(EPQ_OK);
         }
@@ -409,12 +269,60 @@ class ffi_program {
         if (status != EPQ_OK) {
             return;
         }
-        announce(handle, *of);
+        announce(*of);
         if (for_good) {
-            live_.erase(handle);
-            dead_.push_back(handle);
+            forget_all(std::shared_ptr<object>(live_.at(handle).of));
         } else {
             of->closed = true;
+        }
+    }
+
+    void dup() {
+        if (live_.size() >= 12) {
+            return revoke();
+        }
+        const std::uint64_t handle = some_handle();
+        static constexpr std::uint32_t wishes[] = {EPQ_RIGHT_ALL, 0, EPQ_RIGHT_ALL + 1, 0xffffffff};
+        const std::uint32_t rights =
+            input_.below(8) == 1 ? wishes[input_.below(std::size(wishes))] : input_.byte() & EPQ_RIGHT_ALL;
+        const bool null = input_.below(16) == 1;
+        const auto found = live_.find(handle);
+        legal statuses;
+        if (rights == 0 || rights > EPQ_RIGHT_ALL || null) {
+            statuses.add(EPQ_ARG);
+        }
+        if (found == live_.end()) {
+            statuses.add(EPQ_STALE);
+        } else if ((found->second.rights & rights) != rights) {
+            statuses.add(EPQ_RIGHTS);
+        }
+        if (statuses.empty()) {
+            statuses.add(EPQ_OK);
+        }
+        constexpr std::uint64_t untouched = 0x1234567;
+        std::uint64_t out = untouched;
+        surroundings around(input_);
+        const epq_status status = around.make(
+            statuses, [&](epq_error* error) { return epq_dup(handle, rights, null ? nullptr : &out, error); });
+        if (status != EPQ_OK) {
+            check(out == untouched, "a dup that fails gives no handle");
+            return;
+        }
+        check(live_.count(out) == 0 && std::find(dead_.begin(), dead_.end(), out) == dead_.end(),
+              "no handle is given out twice");
+        check(out >> 56 == handle >> 56, "a dup is of its parent's kind");
+        live_.emplace(out, named{found->second.of, rights});
+    }
+
+    void revoke() {
+        const std::uint64_t handle = some_handle();
+        const auto found = live_.find(handle);
+        surroundings around(input_);
+        const epq_status status = around.make({found == live_.end() ? EPQ_STALE : EPQ_OK},
+                                              [&](epq_error* error) { return epq_revoke(handle, error); });
+        if (status == EPQ_OK) {
+            announce(*found->second.of);
+            forget(handle);
         }
     }
 
@@ -432,7 +340,7 @@ class ffi_program {
     void try_send(const functions& kind) {
         const std::uint64_t handle = some_handle();
         legal statuses;
-        object* of = object_of(handle, kind, statuses);
+        object* of = object_of(handle, kind, EPQ_RIGHT_SEND, statuses);
         const std::size_t size = some_size(of);
         const bytes element = fresh_element(std::min<std::size_t>(size, 8192));
         const bool null = input_.below(16) == 1;
@@ -452,14 +360,14 @@ class ffi_program {
         });
         if (status == EPQ_OK) {
             sent(handle, *of, element);
-            announce(handle, *of);
+            announce(*of);
         }
     }
 
     void send_n(const functions& kind) {
         const std::uint64_t handle = some_handle();
         legal statuses;
-        object* of = object_of(handle, kind, statuses);
+        object* of = object_of(handle, kind, EPQ_RIGHT_SEND, statuses);
         const std::size_t size = some_size(of);
         std::size_t count = input_.below(most_elements + 1);
         const bool huge = input_.below(16) == 1 && size > 1;
@@ -514,7 +422,7 @@ class ffi_program {
             sent(handle, *of, each[i]);
         }
         if (done != 0) {
-            announce(handle, *of);
+            announce(*of);
         }
     }
 
@@ -549,7 +457,7 @@ class ffi_program {
     void try_recv(const functions& kind) {
         const std::uint64_t handle = some_handle();
         legal statuses;
-        object* of = object_of(handle, kind, statuses);
+        object* of = object_of(handle, kind, EPQ_RIGHT_RECEIVE, statuses);
         const std::size_t size = some_size(of);
         bytes element(std::min<std::size_t>(size, 8192), 0xee);
         const bytes before = element;
@@ -577,7 +485,7 @@ class ffi_program {
     void recv_n(const functions& kind) {
         const std::uint64_t handle = some_handle();
         legal statuses;
-        object* of = object_of(handle, kind, statuses);
+        object* of = object_of(handle, kind, EPQ_RIGHT_RECEIVE, statuses);
         const std::size_t size = some_size(of);
         std::size_t capacity = input_.below(most_elements + 1);
         bytes elements(capacity * std::min<std::size_t>(size, 4096), 0xee);
@@ -620,7 +528,7 @@ class ffi_program {
     void stats(const functions& kind) {
         const std::uint64_t handle = some_handle();
         legal statuses;
-        object* of = object_of(handle, kind, statuses);
+        object* of = object_of(handle, kind, EPQ_RIGHT_OBSERVE, statuses);
         sized<epq_stats> out(input_, sizeof(epq_stats), offsetof(epq_stats, capacity));
         const bytes before = out.memory();
         const bool null = input_.below(16) == 1;
@@ -684,19 +592,20 @@ class ffi_program {
     void watch(const functions& kind) {
         const std::uint64_t handle = some_handle();
         legal statuses;
-        object* of = object_of(handle, kind, statuses);
+        object* of = object_of(handle, kind, EPQ_RIGHT_OBSERVE, statuses);
         if (statuses.empty()) {
-            statuses.add(EPQ_OK);
+            statuses.add(of->watcher == 0 || of->watcher == handle ? EPQ_OK : EPQ_RIGHTS);
         }
         surroundings around(input_);
         if (around.make(statuses, [&](epq_error* error) { return kind.watch(handle, error); }) == EPQ_OK) {
+            of->watcher = handle;
             of->armed = true;
         }
     }
-    void announce(std::uint64_t handle, object& of) {
+    void announce(object& of) {
         if (of.armed) {
             of.armed = false;
-            announced_.insert(handle);
+            announced_.insert(of.watcher);
         }
     }
     void take_announced() {
@@ -733,7 +642,7 @@ class ffi_program {
     }
 
     program& input_;
-    std::map<std::uint64_t, object> live_;
+    std::map<std::uint64_t, named> live_;
     std::vector<std::uint64_t> dead_;
     std::set<std::uint64_t> announced_;
     std::uint64_t last_ = 0;

@@ -40,6 +40,8 @@ enum function {
     f_notifier_take,
     f_domain_get_stats,
     f_domain_barrier,
+    f_dup,
+    f_revoke,
     functions
 };
 #define NAMES(kind)                                                                                                    \
@@ -48,8 +50,10 @@ enum function {
         "epq_" kind "_watch"
 static const char* const function_names[functions] = {
     "epq_init", /* in the order of the enumeration, as the next table */
-    NAMES("queue"),      NAMES("stack"),      NAMES("bounded"),       NAMES("spsc"),
+    NAMES("queue"),      NAMES("stack"),      NAMES("bounded"),       NAMES("spsc"), /* and those of the process */
     "epq_notifier_open", "epq_notifier_take", "epq_domain_get_stats", "epq_domain_barrier",
+    "epq_dup", /* those of any handle */
+    "epq_revoke",
 };
 
 /* What docs/boundary.md says that each function answers. ARG, NOMEM and SYS are everybody's: a bad epq_error; a process
@@ -57,7 +61,7 @@ static const char* const function_names[functions] = {
 #define BIT(status) (1u << ((status) - first_status))
 #define ALWAYS (BIT(EPQ_OK) | BIT(EPQ_ARG) | BIT(EPQ_NOMEM) | BIT(EPQ_SYS))
 #define MAKES (ALWAYS | BIT(EPQ_ABI) | BIT(EPQ_LIMIT))
-#define HANDLE (ALWAYS | BIT(EPQ_STALE) | BIT(EPQ_KIND))
+#define HANDLE (ALWAYS | BIT(EPQ_STALE) | BIT(EPQ_KIND) | BIT(EPQ_RIGHTS))
 #define FLOW (HANDLE | BIT(EPQ_TYPE) | BIT(EPQ_CLOSED))
 #define FULL BIT(EPQ_FULL)
 #define PARTIAL BIT(EPQ_PARTIAL)
@@ -76,13 +80,15 @@ static const unsigned documented[functions] = {
     ALWAYS | BUSY,
     ALWAYS,
     ALWAYS,
+    ALWAYS | BIT(EPQ_STALE) | BIT(EPQ_RIGHTS) | BIT(EPQ_LIMIT),
+    ALWAYS | BIT(EPQ_STALE),
 };
 
 /* What cannot be brought about here, and why. */
 static const unsigned out_of_reach = BIT(EPQ_LIMIT) | BIT(EPQ_INTERNAL);
 static const char* const why_out_of_reach =
     "LIMIT needs 16,777,216 live objects (about 20 GiB); INTERNAL would be a defect.\n"
-    "STATE and RIGHTS belong to no function of this version.\n";
+    "STATE belongs to no function of this version.\n";
 
 static unsigned reached[functions];
 static int failures;

@@ -109,6 +109,8 @@ static void all_answer(epq_status wanted) {
     EXPECT(f_notifier_take, wanted, 0, epq_notifier_take(handles, 2, &count, &more, &error));
     EXPECT(f_domain_get_stats, wanted, 0, epq_domain_get_stats(&domain, &error));
     EXPECT(f_domain_barrier, wanted, 0, epq_domain_barrier(&error));
+    EXPECT(f_dup, wanted, 1, epq_dup(1, EPQ_RIGHT_ALL, handles, &error));
+    EXPECT(f_revoke, wanted, 1, epq_revoke(1, &error));
     CHECK(count == 4242 && more == 4242 && fd == 4242 && domain.epoch == 0);
 }
 
@@ -395,6 +397,12 @@ static void all_refuse(const struct kind* k, uint64_t handle, epq_status wanted)
     EXPECT(of(k, f_recv_n), wanted, handle, k->recv_n(handle, &element, sizeof element, 1, &count, -1, &error));
     EXPECT(of(k, f_stats), wanted, handle, k->stats(handle, &stats, &error));
     EXPECT(of(k, f_watch), wanted, handle, k->watch(handle, &error));
+    if (wanted == EPQ_STALE) {
+        uint64_t out = 4242;
+        EXPECT(f_dup, wanted, handle, epq_dup(handle, EPQ_RIGHT_ALL, &out, &error));
+        EXPECT(f_revoke, wanted, handle, epq_revoke(handle, &error));
+        CHECK(out == 4242);
+    }
     CHECK(element == 4242 && count == 4242 && stats.element_size == 0);
 }
 
@@ -419,6 +427,63 @@ static void test_handles(const struct kind* k, const struct kind* other) {
     all_refuse(k, (live & mask) | k->number << 56 | UINT64_C(0x7fffff) << 32, EPQ_STALE);
     EXPECT(of(other, f_destroy), EPQ_OK, foreign, other->destroy(foreign, &error));
     EXPECT(of(k, f_destroy), EPQ_OK, live, k->destroy(live, &error));
+}
+
+/* A handle for each set of rights: what it has no right to is refused, and what is refused has not happened. */
+static void test_rights(const struct kind* k) {
+    const uint64_t all = make(k);
+    uint64_t element = 4242;
+    uint64_t out = 4242;
+    uint64_t some;
+    size_t count = 4242;
+    uint32_t rights;
+    epq_stats stats;
+    memset(&stats, 0, sizeof stats);
+    stats.size = sizeof stats;
+    EXPECT(f_dup, EPQ_ARG, all, epq_dup(all, 0, &out, &error));
+    EXPECT(f_dup, EPQ_ARG, all, epq_dup(all, EPQ_RIGHT_ALL + 1, &out, &error));
+    EXPECT(f_dup, EPQ_ARG, all, epq_dup(all, EPQ_RIGHT_ALL, NULL, &error));
+    CHECK(out == 4242);
+    for (rights = 1; rights <= EPQ_RIGHT_ALL; ++rights) {
+        EXPECT(f_dup, EPQ_OK, all, epq_dup(all, rights, &some, &error));
+        CHECK(some != all && some >> 56 == k->number);
+        if ((rights & EPQ_RIGHT_SEND) == 0) {
+            EXPECT(of(k, f_try_send), EPQ_RIGHTS, some, k->try_send(some, &element, sizeof element, &error));
+            CHECK(strstr(error.msg, "has no right to send.") != NULL && error.action == EPQ_ACTION_ESCALATE);
+            EXPECT(of(k, f_send_n), EPQ_RIGHTS, some, k->send_n(some, &element, sizeof element, 1, &count, &error));
+        }
+        if ((rights & EPQ_RIGHT_RECEIVE) == 0) {
+            EXPECT(of(k, f_try_recv), EPQ_RIGHTS, some, k->try_recv(some, &element, sizeof element, &error));
+            CHECK(strstr(error.msg, "has no right to receive.") != NULL);
+            EXPECT(of(k, f_recv_n), EPQ_RIGHTS, some, k->recv_n(some, &element, sizeof element, 1, &count, -1, &error));
+        }
+        if ((rights & EPQ_RIGHT_CLOSE) == 0) {
+            EXPECT(of(k, f_close), EPQ_RIGHTS, some, k->close(some, &error));
+            CHECK(strstr(error.msg, "has no right to close.") != NULL);
+        }
+        if ((rights & EPQ_RIGHT_OBSERVE) == 0) {
+            EXPECT(of(k, f_stats), EPQ_RIGHTS, some, k->stats(some, &stats, &error));
+            CHECK(strstr(error.msg, "has no right to observe.") != NULL);
+            EXPECT(of(k, f_watch), EPQ_RIGHTS, some, k->watch(some, &error));
+        }
+        if ((rights & EPQ_RIGHT_DESTROY) == 0) {
+            EXPECT(of(k, f_destroy), EPQ_RIGHTS, some, k->destroy(some, &error));
+            CHECK(strstr(error.msg, "has no right to destroy.") != NULL);
+        }
+        if (rights != EPQ_RIGHT_ALL) {
+            EXPECT(f_dup, EPQ_RIGHTS, some, epq_dup(some, EPQ_RIGHT_ALL, &out, &error));
+        }
+        EXPECT(f_revoke, EPQ_OK, some, epq_revoke(some, &error));
+        EXPECT(f_revoke, EPQ_STALE, some, epq_revoke(some, &error));
+    }
+    CHECK(element == 4242 && out == 4242 && count == 4242 && stats.element_size == 0);
+    EXPECT(f_dup, EPQ_OK, all, epq_dup(all, EPQ_RIGHT_ALL, &some, &error));
+    EXPECT(of(k, f_watch), EPQ_OK, all, k->watch(all, &error));
+    EXPECT(of(k, f_watch), EPQ_RIGHTS, some, k->watch(some, &error)); /* an object is watched by one handle */
+    EXPECT(f_revoke, EPQ_OK, all, epq_revoke(all, &error));
+    EXPECT(of(k, f_try_send), EPQ_OK, some, k->try_send(some, &element, sizeof element, &error));
+    EXPECT(of(k, f_destroy), EPQ_OK, some, k->destroy(some, &error));
+    all_refuse(k, all, EPQ_STALE);
 }
 
 /* An error struct whose size nobody set: nothing is done, nothing is written. */
@@ -450,6 +515,8 @@ static void test_bad_error(const struct kind* k) {
         EXPECT_ARG(of(k, f_stats), k->stats(handle, &stats, &error));
         EXPECT_ARG(of(k, f_watch), k->watch(handle, &error));
         EXPECT_ARG(f_domain_barrier, epq_domain_barrier(&error));
+        EXPECT_ARG(f_dup, epq_dup(handle, EPQ_RIGHT_ALL, &out, &error));
+        EXPECT_ARG(f_revoke, epq_revoke(handle, &error));
     }
 #undef EXPECT_ARG
     EXPECT(of(k, f_try_send), EPQ_OK, handle, k->try_send(handle, &element, sizeof element, &error)); /* still open */
@@ -906,6 +973,7 @@ int main(void) {
         test_older_structs(&kinds[i]);
         test_flow(&kinds[i]);
         test_handles(&kinds[i], &kinds[(i + 1) % kinds_count]);
+        test_rights(&kinds[i]);
         test_bad_error(&kinds[i]);
         if (kinds[i].capacity == 0) {
             test_no_memory(&kinds[i]);
