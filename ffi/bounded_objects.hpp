@@ -64,12 +64,12 @@ class bounded_object final : public object {
         receiver to(elements, element_size());
         return core_.pop(capacity, why, [&to](auto& cell) noexcept { to.take(cell); });
     }
-    void close() noexcept { core_.close(); }
+    void close() noexcept override { core_.close(); }
     std::uint64_t capacity() const noexcept { return core_.capacity(); }
-    bool was_closed() const noexcept { return core_.is_closed(); }
+    bool was_closed() const noexcept override { return core_.is_closed(); }
     bool was_empty() const noexcept { return core_.was_size() == 0; }
-    std::uint64_t was_sent() const noexcept { return core_.was_pushed(); }
-    std::uint64_t was_received() const noexcept { return core_.was_popped(); }
+    std::uint64_t was_sent() const noexcept override { return core_.was_pushed(); }
+    std::uint64_t was_received() const noexcept override { return core_.was_popped(); }
     std::size_t footprint() const noexcept override {
         return sizeof *this + ring_bytes(core_.capacity(), element_size());
     }
@@ -143,12 +143,12 @@ class spsc_object final : public object {
         receiver to(elements, element_size());
         return core_.pop(capacity, why, [&to](auto& cell) noexcept { to.take(cell); });
     }
-    void close() noexcept { core_.close(); }
+    void close() noexcept override { core_.close(); }
     std::uint64_t capacity() const noexcept { return core_.capacity(); }
-    bool was_closed() const noexcept { return core_.is_closed(); }
+    bool was_closed() const noexcept override { return core_.is_closed(); }
     bool was_empty() const noexcept { return core_.was_size() == 0; }
-    std::uint64_t was_sent() const noexcept { return core_.was_pushed(); }
-    std::uint64_t was_received() const noexcept { return core_.was_popped(); }
+    std::uint64_t was_sent() const noexcept override { return core_.was_pushed(); }
+    std::uint64_t was_received() const noexcept override { return core_.was_popped(); }
     std::size_t footprint() const noexcept override {
         return sizeof *this + ring_bytes(core_.capacity(), element_size());
     }

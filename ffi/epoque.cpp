@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
 /// @file
-/// Layer: ffi. Depends on: call.hpp, library.hpp, operations.hpp.
+/// Layer: ffi. Depends on: call.hpp, inventory.hpp, library.hpp, operations.hpp.
 ///
-/// The functions of epoque.h: those of a kind are in operations.hpp, those of the process are here.
+/// The functions of epoque.h: those of a kind are in operations.hpp, those over all handles in inventory.hpp, the rest is here.
 #include "epoque.h"
 
 #include "call.hpp"
+#include "inventory.hpp"
 #include "library.hpp"
 #include "operations.hpp"
 
@@ -245,6 +246,15 @@ epq_status epq_dup(uint64_t handle, uint32_t rights, uint64_t* out, epq_error* e
 
 epq_status epq_revoke(uint64_t handle, epq_error* error) noexcept {
     return ffi::revoke(handle, error);
+}
+
+epq_status epq_list(uint64_t* cursor, epq_handle_info* infos, size_t capacity, size_t* listed,
+                    epq_error* error) noexcept {
+    return ffi::list(cursor, infos, capacity, listed, error);
+}
+
+epq_status epq_shutdown(int64_t timeout_ns, uint32_t flags, epq_shutdown_report* report, epq_error* error) noexcept {
+    return ffi::shutdown(timeout_ns, flags, report, error);
 }
 
 epq_status epq_notifier_open(int32_t* fd, epq_error* error) noexcept {

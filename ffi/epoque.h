@@ -7,7 +7,7 @@
  *     thread closes or destroys the same object: a handle that is not live answers EPQ_STALE, one of another kind
  *     EPQ_KIND, one without the right to do it EPQ_RIGHTS. A handle is a number; it may be copied, leaked, printed or forged.
  *   - It returns an epq_status: 0 is done, positive is normal flow, negative is an error. Out-pointers are written only
- *     on EPQ_OK and, where it says so, EPQ_PARTIAL.
+ *     on EPQ_OK and, where it says so, EPQ_PARTIAL or EPQ_TIMEOUT.
  *   - `error` may be NULL. Otherwise `error->size` must be sizeof(epq_error) (else EPQ_ARG: nothing is done or written),
  *     and an error (negative status) fills it; a positive status leaves it as it is.
  *   - Structs with a `size` may be larger than this header's, as a newer header has them: what is behind must be zero in
@@ -130,7 +130,9 @@ enum {
     EPQ_OP_SPSC_STATS = 67,
     EPQ_OP_SPSC_WATCH = 68,
     EPQ_OP_DUP = 70,
-    EPQ_OP_REVOKE = 71
+    EPQ_OP_REVOKE = 71,
+    EPQ_OP_LIST = 72,
+    EPQ_OP_SHUTDOWN = 73
 };
 
 /* Handles: kind 8 | index 24 | generation 32. 0 is never valid. One C type per kind. */
@@ -322,6 +324,48 @@ EPQ_API epq_status epq_spsc_watch(epq_spsc spsc, epq_error* error) EPQ_NOEXCEPT;
  * thread is taking right now. capacity 0 is EPQ_ARG. */
 EPQ_API epq_status epq_notifier_take(uint64_t* handles, size_t capacity, size_t* taken, uint32_t* more,
                                      epq_error* error) EPQ_NOEXCEPT;
+
+/* ---- what there is, and an end in order (since 1.1) ------------------------------------------------------------------- */
+
+typedef struct epq_handle_info {
+    uint32_t size;    /* in:  sizeof(epq_handle_info); that of the first one of an array is that of all */
+    uint32_t kind;    /* out: an EPQ_KIND_ number */
+    uint64_t handle;  /* out */
+    uint32_t rights;  /* out: EPQ_RIGHT_ bits */
+    uint32_t closed;  /* out: 0 or 1 */
+    uint64_t length;  /* out: about how many elements the object held during the call */
+    uint64_t age_ns;  /* out: since the object was created; of a dup, too */
+    uint64_t creator; /* out: the thread that created the object, by the kernel's number (gettid) */
+    char name[32];    /* out */
+} epq_handle_info;
+
+/* Lists live handles, in no order that means anything, up to `capacity` of them. *cursor is 0 for the first call and what the
+ * call before left for the next one; 0 again when there are no more: so `do epq_list(&cursor, ...); while (cursor != 0);`.
+ * Handles that live during the whole of such a loop are listed once, others once or not at all. EPQ_OK, also with
+ * *listed == 0. capacity 0 is EPQ_ARG. */
+EPQ_API epq_status epq_list(uint64_t* cursor, epq_handle_info* infos, size_t capacity, size_t* listed,
+                            epq_error* error) EPQ_NOEXCEPT;
+
+#define EPQ_SHUTDOWN_DESTROY 1u /* destroy what is still held when the time is over */
+
+typedef struct epq_shutdown_report {
+    uint32_t size;            /* in:  sizeof(epq_shutdown_report) */
+    uint32_t reserved;        /* in:  zero */
+    epq_handle_info* infos;   /* in:  room for `capacity` infos, or NULL */
+    uint64_t capacity;        /* in */
+    uint64_t listed;          /* out: how many infos were written */
+    uint64_t held;            /* out: handles that were still live when the time was over */
+    uint64_t destroyed;       /* out: objects that this call destroyed */
+    uint64_t pending_objects; /* out: retired, not yet freed, in the end */
+} epq_shutdown_report;
+
+/* Closes every object, waits up to timeout_ns (0: not at all; negative: without limit) until all handles have been destroyed or
+ * revoked by their holders, who drain them first; then destroys the rest where `flags` has EPQ_SHUTDOWN_DESTROY; then waits
+ * for the reclamation as epq_domain_barrier. `report` may be NULL. EPQ_OK: no handle is left. EPQ_TIMEOUT: some are; `report`,
+ * which is written then, too, and epq_list say which. May be called again, and by several threads; what is created afterwards works.
+ * Blocks the calling OS thread. EPQ_SYS as epq_domain_barrier. */
+EPQ_API epq_status epq_shutdown(int64_t timeout_ns, uint32_t flags, epq_shutdown_report* report,
+                                epq_error* error) EPQ_NOEXCEPT;
 
 /* ---- domain: the reclamation behind all objects ------------------------------------------------------------------- */
 

@@ -13,6 +13,7 @@
 #include "epoque.h"
 #include "waiting.hpp"
 
+#include "epoque/base/parking.hpp"
 #include "epoque/core/segment_queue.hpp"
 #include "epoque/core/treiber_stack.hpp"
 #include "epoque/domain.hpp"
@@ -20,6 +21,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+
+#include <unistd.h>
 
 namespace epoque::ffi {
 
@@ -34,6 +37,16 @@ class object {
     /// About how many bytes its end frees: what the domain counts as garbage.
     virtual std::size_t footprint() const noexcept = 0;
 
+    // For who goes over all objects; each kind's own functions use its own members.
+    virtual void close() noexcept = 0;
+    virtual bool was_closed() const noexcept = 0;
+    virtual std::uint64_t was_sent() const = 0;
+    virtual std::uint64_t was_received() const = 0;
+    /// On parking's clock.
+    std::int64_t created() const noexcept { return created_; }
+    /// The kernel's number of the thread that created it.
+    std::uint64_t creator() const noexcept { return creator_; }
+
     const char* name() const noexcept { return name_; }
     std::size_t element_size() const noexcept { return element_size_; }
     std::uint64_t type_id() const noexcept { return type_id_; }
@@ -42,7 +55,8 @@ class object {
   protected:
     /// Precondition: the options are valid. Throws: bad_alloc.
     explicit object(const epq_options& options)
-        : element_size_(options.element_size), type_id_(options.type_id), waiting_(waiting_cell<>::make()) {
+        : element_size_(options.element_size), type_id_(options.type_id), created_(parking::now()),
+          creator_(static_cast<std::uint64_t>(::gettid())), waiting_(waiting_cell<>::make()) {
         std::memcpy(name_, options.name, sizeof name_);
     }
     /// What is inside, about.
@@ -55,6 +69,8 @@ class object {
     // Constant.
     const std::size_t element_size_;
     const std::uint64_t type_id_;
+    const std::int64_t created_;
+    const std::uint64_t creator_;
     waiting_cell<>* const waiting_; // one reference to it
     char name_[sizeof epq_options::name];
 };
@@ -122,13 +138,13 @@ class queue_object final : public object {
         receiver to(elements, element_size());
         return core_.pop(capacity, why, [&to](auto& cell) noexcept { to.take(cell); });
     }
-    void close() noexcept { core_.close(); }
+    void close() noexcept override { core_.close(); }
     std::uint64_t capacity() const noexcept { return 0; }
-    bool was_closed() const noexcept { return core_.is_closed(); }
+    bool was_closed() const noexcept override { return core_.is_closed(); }
     bool was_empty() const { return core_.was_empty(); }
     // The tickets, which cost nothing; a cell that was abandoned counts on both sides.
-    std::uint64_t was_sent() const { return core_.was_sent(); }
-    std::uint64_t was_received() const { return core_.was_received(); }
+    std::uint64_t was_sent() const override { return core_.was_sent(); }
+    std::uint64_t was_received() const override { return core_.was_received(); }
     std::size_t footprint() const noexcept override { // in a destroy: the thread has its record, nothing throws
         constexpr std::size_t first_segment = std::size_t{64} << 10; // at most
         return sizeof *this + first_segment + bytes_of(was_sent(), was_received());
@@ -205,12 +221,12 @@ class stack_object final : public object {
         }
         return taken;
     }
-    void close() noexcept { core_.close(); }
+    void close() noexcept override { core_.close(); }
     std::uint64_t capacity() const noexcept { return 0; }
-    bool was_closed() const noexcept { return core_.is_closed(); }
+    bool was_closed() const noexcept override { return core_.is_closed(); }
     bool was_empty() const noexcept { return core_.was_empty(); }
-    std::uint64_t was_sent() const noexcept { return sends_.sum(); }
-    std::uint64_t was_received() const noexcept { return receives_.sum(); }
+    std::uint64_t was_sent() const noexcept override { return sends_.sum(); }
+    std::uint64_t was_received() const noexcept override { return receives_.sum(); }
     std::size_t footprint() const noexcept override { return sizeof *this + bytes_of(was_sent(), was_received()); }
 
   private:

@@ -84,7 +84,7 @@ class ffi_program {
 
     void step() {
         const functions& kind = kinds[input_.below(std::size(kinds))];
-        switch (input_.below(16)) {
+        switch (input_.below(18)) {
         case 0:
         case 1:
             return create(kind);
@@ -110,6 +110,10 @@ class ffi_program {
             return dup();
         case 15:
             return revoke();
+        case 16:
+            return list();
+        case 17:
+            return input_.below(4) == 0 ? shutdown() : list();
         default:
             return end(kind, true);
         }
@@ -553,6 +557,89 @@ class ffi_program {
         check(!out.has_all() || got.capacity == of->capacity, "statistics say how much it holds");
         check(got.closed == (of->closed ? 1U : 0U), "statistics say whether it is closed");
         check(got.waiters == (of->armed ? 1U : 0U), "statistics count the watcher");
+    }
+
+    void list() {
+        const std::size_t capacity = input_.below(4);
+        std::vector<epq_handle_info> infos(capacity + 1);
+        std::uint64_t cursor = input_.below(4) == 1 ? input_.word() : 0;
+        const bool complete = cursor == 0;
+        std::size_t seen = 0;
+        do {
+            std::size_t listed = 99999;
+            infos[0].size = sizeof infos[0];
+            surroundings around(input_);
+            const epq_status status = around.make({capacity == 0 ? EPQ_ARG : EPQ_OK}, [&](epq_error* error) {
+                return epq_list(&cursor, infos.data(), capacity, &listed, error);
+            });
+            if (status != EPQ_OK) {
+                check(listed == 99999, "a list that fails writes nothing");
+                return;
+            }
+            check(listed <= capacity, "no more is listed than there is room for");
+            for (std::size_t i = 0; i < listed; ++i) {
+                const auto found = live_.find(infos[i].handle);
+                check(found != live_.end(), "what is listed is live");
+                const object& of = *found->second.of;
+                check(infos[i].rights == found->second.rights && infos[i].kind == of.kind,
+                      "a list says what it may do");
+                check(infos[i].name == of.name && infos[i].length == of.content.size(), "a list says what it is");
+                check(infos[i].closed == (of.closed ? 1U : 0U), "a list says whether it is closed");
+            }
+            seen += listed;
+        } while (cursor != 0);
+        check(!complete || seen == live_.size(), "all that is live is listed once");
+    }
+
+    void shutdown() {
+        const bool destroys = input_.flag();
+        const std::uint32_t flags = input_.below(8) == 1 ? input_.byte() : destroys ? EPQ_SHUTDOWN_DESTROY : 0;
+        sized<epq_shutdown_report> report(input_, sizeof(epq_shutdown_report));
+        const bool null = input_.below(4) == 1;
+        const bool reserved = input_.below(16) == 1;
+        report.get()->reserved = reserved ? 1 : 0;
+        epq_handle_info infos[2] = {};
+        infos[0].size = input_.below(8) == 1 ? input_.byte() : static_cast<std::uint32_t>(sizeof infos[0]);
+        if (infos[0].size > sizeof infos[0]) {
+            infos[0].size = sizeof infos[0];
+        }
+        report.get()->infos = input_.below(8) == 1 ? nullptr : infos;
+        report.get()->capacity = input_.below(3);
+        const bool bad_infos =
+            report.get()->capacity != 0 && (report.get()->infos == nullptr || infos[0].size != sizeof infos[0]);
+        legal statuses;
+        if (flags > EPQ_SHUTDOWN_DESTROY || (!null && (!report.large_enough() || reserved || bad_infos))) {
+            statuses.add(EPQ_ARG);
+        } else {
+            statuses.add(live_.empty() || flags == EPQ_SHUTDOWN_DESTROY ? EPQ_OK : EPQ_TIMEOUT);
+        }
+        const bytes before = report.memory();
+        const std::size_t held = live_.size();
+        surroundings around(input_);
+        const epq_status status = around.make(
+            statuses, [&](epq_error* error) { return epq_shutdown(0, flags, null ? nullptr : report.get(), error); });
+        if (status != EPQ_OK && status != EPQ_TIMEOUT) {
+            check(report.memory() == before, "a shutdown that fails reports nothing");
+            if (status == EPQ_NOMEM) {
+                check(failing_allocation::happened(), "memory ran out");
+            }
+            return;
+        }
+        if (!null) {
+            check(report.get()->held == held, "a shutdown tells how many handles were held");
+            check(report.get()->listed == std::min<std::size_t>(held, report.get()->capacity), "and lists what fits");
+            check(report.get()->pending_objects == 0, "and waits for the reclamation");
+        }
+        for (auto& [handle, each] : live_) {
+            if (!each.of->closed) {
+                each.of->closed = true;
+                announce(*each.of);
+            }
+        }
+        while (flags == EPQ_SHUTDOWN_DESTROY && !live_.empty()) {
+            announce(*live_.begin()->second.of);
+            forget_all(std::shared_ptr<object>(live_.begin()->second.of));
+        }
     }
 
     void initialise() {

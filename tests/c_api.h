@@ -42,6 +42,8 @@ enum function {
     f_domain_barrier,
     f_dup,
     f_revoke,
+    f_list,
+    f_shutdown,
     functions
 };
 #define NAMES(kind)                                                                                                    \
@@ -53,7 +55,7 @@ static const char* const function_names[functions] = {
     NAMES("queue"),      NAMES("stack"),      NAMES("bounded"),       NAMES("spsc"), /* and those of the process */
     "epq_notifier_open", "epq_notifier_take", "epq_domain_get_stats", "epq_domain_barrier",
     "epq_dup", /* those of any handle */
-    "epq_revoke",
+    "epq_revoke",        "epq_list",          "epq_shutdown",
 };
 
 /* What docs/boundary.md says that each function answers. ARG, NOMEM and SYS are everybody's: a bad epq_error; a process
@@ -82,6 +84,8 @@ static const unsigned documented[functions] = {
     ALWAYS,
     ALWAYS | BIT(EPQ_STALE) | BIT(EPQ_RIGHTS) | BIT(EPQ_LIMIT),
     ALWAYS | BIT(EPQ_STALE),
+    ALWAYS,
+    ALWAYS | BIT(EPQ_TIMEOUT),
 };
 
 /* What cannot be brought about here, and why. */

@@ -83,6 +83,8 @@ static void all_answer(epq_status wanted) {
     uint32_t more = 4242;
     int32_t fd = 4242;
     epq_domain_stats domain;
+    epq_handle_info info;
+    uint64_t cursor = 0;
     int i;
     for (i = 0; i < kinds_count; ++i) {
         const struct kind* k = &kinds[i];
@@ -111,6 +113,11 @@ static void all_answer(epq_status wanted) {
     EXPECT(f_domain_barrier, wanted, 0, epq_domain_barrier(&error));
     EXPECT(f_dup, wanted, 1, epq_dup(1, EPQ_RIGHT_ALL, handles, &error));
     EXPECT(f_revoke, wanted, 1, epq_revoke(1, &error));
+    memset(&info, 0, sizeof info);
+    info.size = sizeof info;
+    EXPECT(f_list, wanted, 0, epq_list(&cursor, &info, 1, &count, &error));
+    EXPECT(f_shutdown, wanted, 0, epq_shutdown(0, 0, NULL, &error));
+    CHECK(info.kind == 0 && cursor == 0);
     CHECK(count == 4242 && more == 4242 && fd == 4242 && domain.epoch == 0);
 }
 
@@ -517,6 +524,8 @@ static void test_bad_error(const struct kind* k) {
         EXPECT_ARG(f_domain_barrier, epq_domain_barrier(&error));
         EXPECT_ARG(f_dup, epq_dup(handle, EPQ_RIGHT_ALL, &out, &error));
         EXPECT_ARG(f_revoke, epq_revoke(handle, &error));
+        EXPECT_ARG(f_list, epq_list(&out, NULL, 1, &count, &error));
+        EXPECT_ARG(f_shutdown, epq_shutdown(0, 0, NULL, &error));
     }
 #undef EXPECT_ARG
     EXPECT(of(k, f_try_send), EPQ_OK, handle, k->try_send(handle, &element, sizeof element, &error)); /* still open */
@@ -922,6 +931,153 @@ static void test_domain(void) {
     EXPECT(f_domain_get_stats, EPQ_ARG, 0, epq_domain_get_stats(&stats, &error));
 }
 
+/* ---- what there is, and an end in order ------------------------------------------------------------------------------------- */
+
+enum { infos_count = 3 };
+
+/* Whether one of the infos is about this handle. */
+static const epq_handle_info* info_of(const epq_handle_info* infos, size_t count, uint64_t handle) {
+    size_t i;
+    for (i = 0; i < count; ++i) {
+        if (infos[i].handle == handle) {
+            return &infos[i];
+        }
+    }
+    return NULL;
+}
+
+static void test_list(void) {
+    struct {
+        epq_handle_info info;
+        uint64_t newer;
+    } larger[2];
+    const struct kind* k = &kinds[0];
+    const uint64_t all = make(k);
+    const uint64_t stack = make(&kinds[1]);
+    epq_handle_info infos[infos_count];
+    const epq_handle_info* found;
+    uint64_t element = 1;
+    uint64_t dup = 0;
+    uint64_t cursor = 0;
+    size_t seen[3] = {0, 0, 0};
+    size_t listed = 4242;
+    int i;
+
+    (void)k->try_send(all, &element, sizeof element, NULL);
+    EXPECT(f_dup, EPQ_OK, all, epq_dup(all, EPQ_RIGHT_SEND | EPQ_RIGHT_OBSERVE, &dup, &error));
+    (void)kinds[1].close(stack, NULL);
+    memset(infos, 0x5a, sizeof infos);
+    infos[0].size = sizeof *infos;
+    do { /* in parts of two; the third one stays as it is */
+        EXPECT(f_list, EPQ_OK, 0, epq_list(&cursor, infos, 2, &listed, &error));
+        CHECK(listed <= 2);
+        if ((found = info_of(infos, listed, all)) != NULL) {
+            ++seen[0];
+            CHECK(found->kind == EPQ_KIND_QUEUE && found->rights == EPQ_RIGHT_ALL && found->closed == 0);
+            CHECK(found->length == 1 && strcmp(found->name, "orders") == 0);
+            CHECK(found->creator == (uint64_t)syscall(SYS_gettid) && found->age_ns < UINT64_C(3600000000000));
+        }
+        if ((found = info_of(infos, listed, dup)) != NULL) {
+            ++seen[1];
+            CHECK(found->rights == (EPQ_RIGHT_SEND | EPQ_RIGHT_OBSERVE) && found->length == 1);
+        }
+        if ((found = info_of(infos, listed, stack)) != NULL) {
+            ++seen[2];
+            CHECK(found->kind == EPQ_KIND_STACK && found->closed == 1 && found->length == 0);
+        }
+    } while (cursor != 0);
+    CHECK(seen[0] == 1 && seen[1] == 1 && seen[2] == 1);
+    CHECK(infos[2].size == 0x5a5a5a5au);
+    memset(larger, 0xff, sizeof larger); /* of a newer header */
+    larger[0].info.size = sizeof larger[0];
+    EXPECT(f_list, EPQ_OK, 0, epq_list(&cursor, &larger[0].info, 2, &listed, &error));
+    CHECK(listed == 2 && larger[1].info.size == sizeof larger[1] && larger[1].newer == 0 && larger[1].info.kind != 0);
+    cursor = UINT64_MAX;
+    EXPECT(f_list, EPQ_OK, 0, epq_list(&cursor, infos, 2, &listed, &error));
+    CHECK(cursor == 0 && listed == 0);
+
+    listed = 4242;
+    EXPECT(f_list, EPQ_ARG, 0, epq_list(NULL, infos, 2, &listed, &error));
+    EXPECT(f_list, EPQ_ARG, 0, epq_list(&cursor, NULL, 2, &listed, &error));
+    EXPECT(f_list, EPQ_ARG, 0, epq_list(&cursor, infos, 2, NULL, &error));
+    EXPECT(f_list, EPQ_ARG, 0, epq_list(&cursor, infos, 0, &listed, &error));
+    EXPECT(f_list, EPQ_ARG, 0, epq_list(&cursor, infos, SIZE_MAX / 8, &listed, &error));
+    for (i = 0; i < 3; ++i) {
+        static const uint32_t sizes[3] = {sizeof *infos - 8, sizeof *infos + 4, 5000};
+        infos[0].size = sizes[i];
+        EXPECT(f_list, EPQ_ARG, 0, epq_list(&cursor, infos, 2, &listed, &error));
+    }
+    CHECK(listed == 4242);
+    EXPECT(f_destroy, EPQ_OK, all, k->destroy(all, NULL));
+    EXPECT(of(&kinds[1], f_destroy), EPQ_OK, stack, kinds[1].destroy(stack, NULL));
+}
+
+/* Drains until it is told that nothing comes any more, then ends its object. */
+static void* drain_and_destroy(void* argument) {
+    const uint64_t handle = *(const uint64_t*)argument;
+    uint64_t element;
+    size_t count;
+    while (queue_recv_n(handle, &element, sizeof element, 1, &count, -1, NULL) == EPQ_OK) {
+    }
+    (void)queue_destroy(handle, NULL);
+    return NULL;
+}
+
+static void test_shutdown(void) {
+    const struct kind* k = &kinds[0];
+    epq_handle_info infos[infos_count];
+    epq_shutdown_report report;
+    uint64_t handle = make(k);
+    uint64_t element = 1;
+    uint64_t dup = 0;
+    pthread_t thread;
+
+    memset(&report, 0, sizeof report);
+    report.size = sizeof report;
+    EXPECT(f_shutdown, EPQ_ARG, 0, epq_shutdown(0, 2, &report, &error));
+    report.capacity = 1;
+    EXPECT(f_shutdown, EPQ_ARG, 0, epq_shutdown(0, 0, &report, &error));
+    report.infos = infos;
+    infos[0].size = 8;
+    EXPECT(f_shutdown, EPQ_ARG, 0, epq_shutdown(0, 0, &report, &error));
+    report.capacity = 0;
+    report.reserved = 1;
+    EXPECT(f_shutdown, EPQ_ARG, 0, epq_shutdown(0, 0, &report, &error));
+    report.reserved = 0;
+    report.size = 8;
+    EXPECT(f_shutdown, EPQ_ARG, 0, epq_shutdown(0, 0, &report, &error));
+    EXPECT(of(k, f_try_send), EPQ_OK, handle,
+           k->try_send(handle, &element, sizeof element, &error)); /* not closed yet */
+
+    /* Held by nobody who would end it. */
+    EXPECT(f_dup, EPQ_OK, handle, epq_dup(handle, EPQ_RIGHT_SEND, &dup, &error));
+    report.size = sizeof report;
+    report.capacity = infos_count;
+    infos[0].size = sizeof *infos;
+    EXPECT(f_shutdown, EPQ_TIMEOUT, 0, epq_shutdown(2000000, 0, &report, &error));
+    CHECK(report.held == 2 && report.listed == 2 && report.destroyed == 0 && report.infos == infos);
+    CHECK(info_of(infos, 2, handle) != NULL && info_of(infos, 2, dup) != NULL && infos[0].closed == 1);
+    CHECK(strcmp(infos[0].name, "orders") == 0 && infos[0].age_ns >= 2000000);
+    EXPECT(of(k, f_try_send), EPQ_CLOSED, dup, k->try_send(dup, &element, sizeof element, &error));
+    EXPECT(of(k, f_try_recv), EPQ_OK, handle, k->try_recv(handle, &element, sizeof element, &error));
+    EXPECT(f_shutdown, EPQ_TIMEOUT, 0, epq_shutdown(0, 0, NULL, &error));
+
+    /* Destroyed in the end, and told what it was. */
+    EXPECT(f_shutdown, EPQ_OK, 0, epq_shutdown(1000, EPQ_SHUTDOWN_DESTROY, &report, &error));
+    CHECK(report.held == 2 && report.listed == 2 && report.destroyed == 1 && report.pending_objects == 0);
+    EXPECT(of(k, f_destroy), EPQ_STALE, handle, k->destroy(handle, &error));
+    EXPECT(f_shutdown, EPQ_OK, 0, epq_shutdown(-1, EPQ_SHUTDOWN_DESTROY, &report, &error)); /* again: nothing to do */
+    CHECK(report.held == 0 && report.listed == 0 && report.destroyed == 0);
+
+    /* Ended by its holder. What is created after a shutdown works. */
+    handle = make(k);
+    EXPECT(of(k, f_try_send), EPQ_OK, handle, k->try_send(handle, &element, sizeof element, &error));
+    CHECK(pthread_create(&thread, NULL, drain_and_destroy, &handle) == 0);
+    EXPECT(f_shutdown, EPQ_OK, 0, epq_shutdown(-1, 0, &report, &error));
+    CHECK(report.held == 0 && report.destroyed == 0 && report.pending_objects == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+}
+
 /* The last one: from here on this thread's kernel refuses membarrier, as a sandbox that closes after start-up may. */
 static void* test_refused_barriers(void* unused) {
     struct sock_filter refuse[] = {
@@ -959,6 +1115,7 @@ static void* test_refused_barriers(void* unused) {
         EXPECT(of(k, f_destroy), EPQ_OK, handle, k->destroy(handle, &error));
     }
     EXPECT(f_domain_barrier, asymmetric ? EPQ_SYS : EPQ_OK, 0, epq_domain_barrier(&error));
+    EXPECT(f_shutdown, asymmetric ? EPQ_SYS : EPQ_OK, 0, epq_shutdown(0, 0, NULL, &error));
     return unused;
 }
 
@@ -986,6 +1143,8 @@ int main(void) {
     test_ends_of_spsc();
     test_takers_exclude_each_other();
     test_domain();
+    test_list();
+    test_shutdown();
     for (i = 0; i < kinds_count; ++i) {
         test_every_allocation_may_fail(&kinds[i]);
     }

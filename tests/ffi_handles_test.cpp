@@ -184,4 +184,54 @@ TYPED_TEST(ffi_handles, one_handle_of_an_object_is_watched) {
     ASSERT_EQ(epq_revoke(other.bits, nullptr), EPQ_OK);
 }
 
+// ---- over all handles -----------------------------------------------------------------------------------------------------
+
+TYPED_TEST(ffi_handles, a_list_shows_what_lives_throughout_and_a_shutdown_ends_all_beside_others) {
+    const auto constant = make<TypeParam>("constant");
+    std::atomic<bool> done{false};
+    crew threads;
+    for (unsigned seed = 1; seed <= 2; ++seed) {
+        threads.add([&, seed] {
+            std::mt19937_64 random(seed);
+            while (!done.load()) { // the library works during a shutdown, and afterwards
+                const auto mine = make<TypeParam>("passing");
+                std::uint64_t further = 0;
+                const epq_status dupped = epq_dup(mine.bits, EPQ_RIGHT_ALL, &further, nullptr);
+                ASSERT_TRUE(dupped == EPQ_OK || dupped == EPQ_STALE) << dupped;
+                const epq_status sent = send<TypeParam>(mine, 1);
+                ASSERT_TRUE(sent == EPQ_OK || sent == EPQ_CLOSED || sent == EPQ_STALE) << sent;
+                if (random() % 2 == 0) {
+                    static_cast<void>(epq_revoke(mine.bits, nullptr));
+                }
+                const epq_status ended = TypeParam::destroy({random() % 2 == 0 ? further : mine.bits}, nullptr);
+                ASSERT_TRUE(ended == EPQ_OK || ended == EPQ_STALE) << ended;
+                static_cast<void>(TypeParam::destroy({further}, nullptr));
+            }
+        });
+    }
+    for (int round = 0; round < many(300); ++round) {
+        std::array<epq_handle_info, 2> infos{};
+        infos[0].size = sizeof infos[0];
+        std::uint64_t cursor = 0;
+        int seen = 0;
+        do {
+            std::size_t listed = 0;
+            ASSERT_EQ(epq_list(&cursor, infos.data(), infos.size(), &listed, nullptr), EPQ_OK);
+            for (std::size_t i = 0; i < listed; ++i) {
+                seen += infos[i].handle == constant.bits ? 1 : 0;
+                ASSERT_TRUE(std::string(infos[i].name) == "constant" || std::string(infos[i].name) == "passing");
+            }
+        } while (cursor != 0);
+        ASSERT_EQ(seen, 1);
+    }
+    for (int round = 0; round < many(50); ++round) {
+        const epq_status status = epq_shutdown(100'000, EPQ_SHUTDOWN_DESTROY, nullptr, nullptr);
+        ASSERT_EQ(status, EPQ_OK);
+        ASSERT_EQ(send<TypeParam>(constant, 1), EPQ_STALE);
+    }
+    done = true;
+    threads.join();
+    ASSERT_EQ(epq_shutdown(-1, EPQ_SHUTDOWN_DESTROY, nullptr, nullptr), EPQ_OK);
+}
+
 } // namespace
