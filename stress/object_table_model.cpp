@@ -186,6 +186,23 @@ struct dup_and_destroy : with_names<dup_and_destroy, 3, 1> {
     }
 };
 
+/// The same with nothing else, so that all that orders the two is what they say.
+struct dup_or_destroy : with_names<dup_or_destroy, 2, 1> {
+    std::uint64_t made = 0;
+
+    void body(unsigned thread) {
+        if (thread == 0) {
+            dup(made);
+        } else {
+            require(destroy(dups[0]), "the only destroyer was refused");
+        }
+    }
+    void finish() {
+        require(!look(made), "a handle that was made beside a destroy lives on");
+        with_names::finish();
+    }
+};
+
 struct revoke_beside_find : with_names<revoke_beside_find, 2, 1> {
     void body(unsigned thread) {
         if (thread == 0) {
@@ -268,6 +285,8 @@ int main(int argc, char** argv) {
     both({.name = "two_destroyers", .what = "one of two destroys wins"}, std::type_identity<two_destroyers>());
     both({.name = "dup_and_destroy", .what = "a handle that is made beside a destroy ends with the object"},
          std::type_identity<dup_and_destroy>());
+    both({.name = "dup_or_destroy", .what = "a destroy sees the slot, or the dup sees the destroy"},
+         std::type_identity<dup_or_destroy>());
     both({.name = "revoke_beside_find", .what = "the end of one handle leaves the others and the object alone"},
          std::type_identity<revoke_beside_find>());
     both({.name = "last_handles", .what = "the object ends with its last handle, once"},
