@@ -221,6 +221,7 @@ class object_table {
     EPOQUE_COLD void kill_all(record_type& record, std::uint32_t first) noexcept;
     bool drop_name(slot& first) noexcept;
     slot* slot_at(std::uint32_t index) noexcept;
+    slot& known_slot(std::uint32_t index) noexcept;
     void add_chunk(std::uint32_t number);
     std::uint32_t take_free();
     std::uint32_t was_ending() noexcept;
@@ -298,7 +299,7 @@ std::uint64_t object_table<Object, Env>::create(std::uint8_t kind, std::unique_p
         return 0;
     }
     // [create.names] relaxed: T4; [fill.live] publishes it.
-    slot_at(index)->names.store(one_name, Env::relaxed);
+    known_slot(index).names.store(one_name, Env::relaxed);
     return fill(index, kind, object.release(), index, rights);
 }
 
@@ -306,7 +307,7 @@ std::uint64_t object_table<Object, Env>::create(std::uint8_t kind, std::unique_p
 template <class Object, class Env>
 std::uint64_t object_table<Object, Env>::fill(std::uint32_t index, std::uint8_t kind, Object* object,
                                               std::uint32_t first, rights_type rights) noexcept {
-    slot& at = *slot_at(index);
+    slot& at = known_slot(index);
     // [fill.object] relaxed: T2; [fill.live] publishes it.
     at.object.store(object, Env::relaxed);
     // [fill.first] relaxed: as [fill.object].
@@ -374,7 +375,7 @@ void object_table<Object, Env>::add_chunk(std::uint32_t number) {
         fresh->slots[i].word.store(word_of(first_generation_, 0), Env::relaxed);
     }
     chunk* none = nullptr;
-    // [chunk.link] release: pairs with [slot.chunk]
+    // [chunk.link] release: pairs with [slot.chunk], [known.chunk]
     //   Who reads the pointer sees the slots initialised. Failure (relaxed): somebody else's chunk is there.
     if (!chunks_[number].compare_exchange_strong(none, fresh, Env::release, Env::relaxed)) {
         std::destroy_at(fresh);
@@ -393,6 +394,14 @@ auto object_table<Object, Env>::slot_at(std::uint32_t index) noexcept -> slot* {
     //   The slots were initialised before the chunk was linked.
     chunk* group = chunks_[index / chunk_slots].load(Env::acquire);
     return group == nullptr ? nullptr : &group->slots[index % chunk_slots];
+}
+
+/// A slot whose index the caller has from the table: its chunk is there.
+template <class Object, class Env>
+auto object_table<Object, Env>::known_slot(std::uint32_t index) noexcept -> slot& {
+    // [known.chunk] acquire: pairs with [chunk.link]
+    //   As [slot.chunk].
+    return chunks_[index / chunk_slots].load(Env::acquire)->slots[index % chunk_slots];
 }
 
 template <class Object, class Env>
@@ -426,7 +435,7 @@ find_status object_table<Object, Env>::look_up(keep* held, std::uint64_t handle,
 template <class Object, class Env>
 auto object_table<Object, Env>::first_of(const slot& at) noexcept -> slot& {
     // [first.index] relaxed: as [find.object]; the first slot was there before.
-    return *slot_at(at.first.load(Env::relaxed));
+    return known_slot(at.first.load(Env::relaxed));
 }
 
 // ---- dup, revoke, destroy ------------------------------------------------------------------------------------------------
@@ -466,7 +475,7 @@ find_status object_table<Object, Env>::dup(keep& held, std::uint64_t handle, std
     // [dup.check] acq_rel: pairs with [destroy.mark]
     //   T5. If ours is first, the destroyer synchronizes with us and finds our slot; if the mark is first, we see it.
     if ((first.names.fetch_add(0, Env::acq_rel) & destroyed) != 0) {
-        kill(held.mine(), *slot_at(index), word_of(handle_parts::of(made).generation, kind, rights), sizeof(slot));
+        kill(held.mine(), known_slot(index), word_of(handle_parts::of(made).generation, kind, rights), sizeof(slot));
         kill(held.mine(), *at, word, sizeof(slot));
         made = 0;
         return find_status::stale;
