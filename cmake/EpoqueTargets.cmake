@@ -122,6 +122,25 @@ function(epoque_c_test name)
     set_tests_properties(${name} PROPERTIES LABELS unit)
 endfunction()
 
+# epoque_abi_client(<version>): tests/abi/<version>/client.c, C99, a program of an older version of the C interface: compiled against
+# the frozen epoque.h beside it, run with the shared library of today; one CTest test with the label `unit`.
+function(epoque_abi_client version)
+    if(NOT EPOQUE_BUILD_TESTS)
+        return()
+    endif()
+    set(target abi_${version}_client)
+    add_executable(${target} tests/abi/${version}/client.c)
+    epoque_compile_as_ours(${target})
+    set_target_properties(${target} PROPERTIES C_STANDARD 99 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF)
+    if(EPOQUE_SANITIZE MATCHES "undefined")
+        set_target_properties(${target} PROPERTIES LINKER_LANGUAGE CXX) # as epoque_c_test
+    endif()
+    # Not epoque_c's header: an #include "epoque.h" finds the one in its own folder first.
+    target_link_libraries(${target} PRIVATE epoque_c)
+    add_test(NAME ${target} COMMAND ${target})
+    set_tests_properties(${target} PROPERTIES LABELS unit)
+endfunction()
+
 # ---- stress and models -----------------------------------------------------------------------------------------------
 
 # epoque_harness(<source>...): what epoque-stress and the models share: histories, monitors, reports.

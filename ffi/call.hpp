@@ -140,47 +140,70 @@ class call {
     epq_error* const error_;
 };
 
-/// Whether a struct that the caller filled is one that this library understands: at least as large as ours, and where it
-/// is larger (a newer header), nothing is set in what we don't know.
+/// What version 1.0 knew of a struct: the least size that it may have.
 template <class Struct>
-epq_status check_input(const call& about, const Struct* in, const char* type) noexcept {
+inline constexpr std::size_t first_size = sizeof(Struct);
+template <>
+inline constexpr std::size_t first_size<epq_options> = 56;
+template <>
+inline constexpr std::size_t first_size<epq_stats> = 88;
+static_assert(first_size<epq_options> == offsetof(epq_options, capacity));
+static_assert(first_size<epq_stats> == offsetof(epq_stats, capacity));
+
+/// How many bytes of a struct that is `size` long hold whole fields that we know. (Fields that came after 1.0 have 8 bytes.)
+template <class Struct>
+constexpr std::size_t known_bytes(std::uint32_t size) noexcept {
+    return size < sizeof(Struct) ? size - size % 8 : sizeof(Struct);
+}
+
+template <class Struct>
+epq_status check_struct_size(const call& about, std::uint32_t size, const char* type) noexcept {
+    if (size < first_size<Struct> || size > max_struct_size) {
+        return about.fail(EPQ_ARG, "%s.size is %u. Set it to sizeof(%s), which is %zu.", type, size, type,
+                          sizeof(Struct));
+    }
+    return EPQ_OK;
+}
+
+/// Takes over a struct that the caller filled, if it is one that this library understands: at least as large as version 1.0's;
+/// what it has less than ours is zero in `given`; and where it is larger (a newer header), nothing is set in what we don't know.
+template <class Struct>
+epq_status check_input(const call& about, const Struct* in, const char* type, Struct& given) noexcept {
     if (in == nullptr) {
         return about.null("options");
     }
-    if (in->size < sizeof(Struct) || in->size > max_struct_size) {
-        return about.fail(EPQ_ARG, "%s.size is %u. Set it to sizeof(%s), which is %zu.", type, in->size, type,
-                          sizeof(Struct));
+    const std::uint32_t size = in->size;
+    if (const epq_status status = check_struct_size<Struct>(about, size, type); status != EPQ_OK) {
+        return status;
     }
     // SAFETY: the caller says that its struct is `size` bytes long.
     const auto* bytes = reinterpret_cast<const unsigned char*>(in);
-    for (std::size_t at = sizeof(Struct); at < in->size; ++at) {
+    for (std::size_t at = sizeof(Struct); at < size; ++at) {
         if (bytes[at] != 0) {
             return about.fail(EPQ_ABI, "%s sets byte %zu, which only a newer libepoque knows. Update it.", type, at);
         }
     }
+    given = Struct{};
+    std::memcpy(&given, in, known_bytes<Struct>(size));
     return EPQ_OK;
 }
 
 /// Whether there is room for a reply.
 template <class Struct>
 epq_status check_output(const call& about, const Struct* out, const char* type) noexcept {
-    if (out == nullptr) {
-        return about.null("out");
-    }
-    if (out->size < sizeof(Struct) || out->size > max_struct_size) {
-        return about.fail(EPQ_ARG, "%s.size is %u. Set it to sizeof(%s), which is %zu.", type, out->size, type,
-                          sizeof(Struct));
-    }
-    return EPQ_OK;
+    return out == nullptr ? about.null("out") : check_struct_size<Struct>(about, out->size, type);
 }
 
-/// Hands a reply over; what a newer header has behind it becomes zero. `size` stays the caller's.
+/// Hands a reply over, as much of it as the caller's header knows; what a newer header has behind it becomes zero. `size` stays
+/// the caller's.
 template <class Struct>
 void give(Struct* out, Struct reply) noexcept {
     reply.size = out->size;
-    std::memcpy(out, &reply, sizeof(Struct));
-    // SAFETY: the caller says that its struct is `size` bytes long.
-    std::memset(reinterpret_cast<unsigned char*>(out) + sizeof(Struct), 0, reply.size - sizeof(Struct));
+    std::memcpy(static_cast<void*>(out), &reply, known_bytes<Struct>(reply.size));
+    if (reply.size > sizeof(Struct)) {
+        // SAFETY: the caller says that its struct is `size` bytes long.
+        std::memset(reinterpret_cast<unsigned char*>(out) + sizeof(Struct), 0, reply.size - sizeof(Struct));
+    }
 }
 
 } // namespace epoque::ffi

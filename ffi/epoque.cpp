@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSL-1.0
 /// @file
-/// Layer: ffi. Depends on: call.hpp, objects.hpp, operations.hpp.
+/// Layer: ffi. Depends on: call.hpp, inventory.hpp, library.hpp, operations.hpp.
 ///
-/// The functions of epoque.h: those of a kind are in operations.hpp, those of the process are here.
+/// The functions of epoque.h: those of a kind are in operations.hpp, those over all handles in inventory.hpp, the rest is here.
 #include "epoque.h"
 
 #include "call.hpp"
-#include "objects.hpp"
+#include "inventory.hpp"
+#include "library.hpp"
 #include "operations.hpp"
 
 #include "epoque/base/barrier.hpp"
@@ -56,7 +57,8 @@ uint32_t epq_abi_version(void) noexcept {
 epq_status epq_init(const epq_init_options* options, epq_init_reply* reply, epq_error* error) noexcept {
     const call about(EPQ_OP_INIT, 0, error);
     return about.run([&] {
-        if (const epq_status status = check_input(about, options, "epq_init_options"); status != EPQ_OK) {
+        epq_init_options given{};
+        if (const epq_status status = check_input(about, options, "epq_init_options", given); status != EPQ_OK) {
             return status;
         }
         if (reply != nullptr) {
@@ -64,14 +66,14 @@ epq_status epq_init(const epq_init_options* options, epq_init_reply* reply, epq_
                 return status;
             }
         }
-        const std::uint32_t theirs = options->abi_version;
+        const std::uint32_t theirs = given.abi_version;
         if (major_of(theirs) != major_of(EPQ_ABI_VERSION) || theirs > EPQ_ABI_VERSION) {
             return about.fail(EPQ_ABI, "header %u, libepoque %u: %s", theirs, EPQ_ABI_VERSION,
                               theirs > EPQ_ABI_VERSION ? "the library is too old. Install a newer libepoque."
                                                        : "the header is too old. Rebuild with the library's epoque.h.");
         }
         const std::uint64_t have = features();
-        if (const std::uint64_t missing = options->incompat & ~have; missing != 0) {
+        if (const std::uint64_t missing = given.incompat & ~have; missing != 0) {
             return about.fail(EPQ_ABI, "needs features 0x%llx, which are not here. Update libepoque or do without.",
                               static_cast<unsigned long long>(missing));
         }
@@ -131,12 +133,24 @@ epq_status epq_queue_create(const epq_options* options, epq_queue* out, epq_erro
 epq_status epq_stack_create(const epq_options* options, epq_stack* out, epq_error* error) noexcept {
     return create<stack_object>(options, out, error);
 }
+epq_status epq_bounded_create(const epq_options* options, epq_bounded* out, epq_error* error) noexcept {
+    return create<bounded_object>(options, out, error);
+}
+epq_status epq_spsc_create(const epq_options* options, epq_spsc* out, epq_error* error) noexcept {
+    return create<spsc_object>(options, out, error);
+}
 
 epq_status epq_queue_close(epq_queue queue, epq_error* error) noexcept {
     return ffi::close<queue_object>(queue.bits, error);
 }
 epq_status epq_stack_close(epq_stack stack, epq_error* error) noexcept {
     return ffi::close<stack_object>(stack.bits, error);
+}
+epq_status epq_bounded_close(epq_bounded bounded, epq_error* error) noexcept {
+    return ffi::close<bounded_object>(bounded.bits, error);
+}
+epq_status epq_spsc_close(epq_spsc spsc, epq_error* error) noexcept {
+    return ffi::close<spsc_object>(spsc.bits, error);
 }
 
 epq_status epq_queue_destroy(epq_queue queue, epq_error* error) noexcept {
@@ -145,6 +159,12 @@ epq_status epq_queue_destroy(epq_queue queue, epq_error* error) noexcept {
 epq_status epq_stack_destroy(epq_stack stack, epq_error* error) noexcept {
     return destroy<stack_object>(stack.bits, error);
 }
+epq_status epq_bounded_destroy(epq_bounded bounded, epq_error* error) noexcept {
+    return destroy<bounded_object>(bounded.bits, error);
+}
+epq_status epq_spsc_destroy(epq_spsc spsc, epq_error* error) noexcept {
+    return destroy<spsc_object>(spsc.bits, error);
+}
 
 epq_status epq_queue_try_send(epq_queue queue, const void* element, size_t element_size, epq_error* error) noexcept {
     return try_send<queue_object>(queue.bits, element, element_size, error);
@@ -152,12 +172,25 @@ epq_status epq_queue_try_send(epq_queue queue, const void* element, size_t eleme
 epq_status epq_stack_try_send(epq_stack stack, const void* element, size_t element_size, epq_error* error) noexcept {
     return try_send<stack_object>(stack.bits, element, element_size, error);
 }
+epq_status epq_bounded_try_send(epq_bounded bounded, const void* element, size_t element_size,
+                                epq_error* error) noexcept {
+    return try_send<bounded_object>(bounded.bits, element, element_size, error);
+}
+epq_status epq_spsc_try_send(epq_spsc spsc, const void* element, size_t element_size, epq_error* error) noexcept {
+    return try_send<spsc_object>(spsc.bits, element, element_size, error);
+}
 
 epq_status epq_queue_try_recv(epq_queue queue, void* element, size_t element_size, epq_error* error) noexcept {
     return try_recv<queue_object>(queue.bits, element, element_size, error);
 }
 epq_status epq_stack_try_recv(epq_stack stack, void* element, size_t element_size, epq_error* error) noexcept {
     return try_recv<stack_object>(stack.bits, element, element_size, error);
+}
+epq_status epq_bounded_try_recv(epq_bounded bounded, void* element, size_t element_size, epq_error* error) noexcept {
+    return try_recv<bounded_object>(bounded.bits, element, element_size, error);
+}
+epq_status epq_spsc_try_recv(epq_spsc spsc, void* element, size_t element_size, epq_error* error) noexcept {
+    return try_recv<spsc_object>(spsc.bits, element, element_size, error);
 }
 
 epq_status epq_queue_send_n(epq_queue queue, const void* elements, size_t element_size, size_t count, size_t* sent,
@@ -168,6 +201,14 @@ epq_status epq_stack_send_n(epq_stack stack, const void* elements, size_t elemen
                             epq_error* error) noexcept {
     return send_n<stack_object>(stack.bits, elements, element_size, count, sent, error);
 }
+epq_status epq_bounded_send_n(epq_bounded bounded, const void* elements, size_t element_size, size_t count,
+                              size_t* sent, epq_error* error) noexcept {
+    return send_n<bounded_object>(bounded.bits, elements, element_size, count, sent, error);
+}
+epq_status epq_spsc_send_n(epq_spsc spsc, const void* elements, size_t element_size, size_t count, size_t* sent,
+                           epq_error* error) noexcept {
+    return send_n<spsc_object>(spsc.bits, elements, element_size, count, sent, error);
+}
 
 epq_status epq_queue_recv_n(epq_queue queue, void* elements, size_t element_size, size_t capacity, size_t* received,
                             int64_t timeout_ns, epq_error* error) noexcept {
@@ -177,12 +218,43 @@ epq_status epq_stack_recv_n(epq_stack stack, void* elements, size_t element_size
                             int64_t timeout_ns, epq_error* error) noexcept {
     return recv_n<stack_object>(stack.bits, {elements, element_size, capacity, received}, timeout_ns, error);
 }
+epq_status epq_bounded_recv_n(epq_bounded bounded, void* elements, size_t element_size, size_t capacity,
+                              size_t* received, int64_t timeout_ns, epq_error* error) noexcept {
+    return recv_n<bounded_object>(bounded.bits, {elements, element_size, capacity, received}, timeout_ns, error);
+}
+epq_status epq_spsc_recv_n(epq_spsc spsc, void* elements, size_t element_size, size_t capacity, size_t* received,
+                           int64_t timeout_ns, epq_error* error) noexcept {
+    return recv_n<spsc_object>(spsc.bits, {elements, element_size, capacity, received}, timeout_ns, error);
+}
 
 epq_status epq_queue_stats(epq_queue queue, epq_stats* out, epq_error* error) noexcept {
     return stats<queue_object>(queue.bits, out, error);
 }
 epq_status epq_stack_stats(epq_stack stack, epq_stats* out, epq_error* error) noexcept {
     return stats<stack_object>(stack.bits, out, error);
+}
+epq_status epq_bounded_stats(epq_bounded bounded, epq_stats* out, epq_error* error) noexcept {
+    return stats<bounded_object>(bounded.bits, out, error);
+}
+epq_status epq_spsc_stats(epq_spsc spsc, epq_stats* out, epq_error* error) noexcept {
+    return stats<spsc_object>(spsc.bits, out, error);
+}
+
+epq_status epq_dup(uint64_t handle, uint32_t rights, uint64_t* out, epq_error* error) noexcept {
+    return ffi::dup(handle, rights, out, error);
+}
+
+epq_status epq_revoke(uint64_t handle, epq_error* error) noexcept {
+    return ffi::revoke(handle, error);
+}
+
+epq_status epq_list(uint64_t* cursor, epq_handle_info* infos, size_t capacity, size_t* listed,
+                    epq_error* error) noexcept {
+    return ffi::list(cursor, infos, capacity, listed, error);
+}
+
+epq_status epq_shutdown(int64_t timeout_ns, uint32_t flags, epq_shutdown_report* report, epq_error* error) noexcept {
+    return ffi::shutdown(timeout_ns, flags, report, error);
 }
 
 epq_status epq_notifier_open(int32_t* fd, epq_error* error) noexcept {
@@ -205,6 +277,12 @@ epq_status epq_queue_watch(epq_queue queue, epq_error* error) noexcept {
 }
 epq_status epq_stack_watch(epq_stack stack, epq_error* error) noexcept {
     return watch<stack_object>(stack.bits, error);
+}
+epq_status epq_bounded_watch(epq_bounded bounded, epq_error* error) noexcept {
+    return watch<bounded_object>(bounded.bits, error);
+}
+epq_status epq_spsc_watch(epq_spsc spsc, epq_error* error) noexcept {
+    return watch<spsc_object>(spsc.bits, error);
 }
 
 epq_status epq_notifier_take(uint64_t* handles, size_t capacity, size_t* taken, uint32_t* more,

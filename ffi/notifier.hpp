@@ -100,10 +100,12 @@ class announcement {
         }
     }
 
-    /// What to announce. To be published by the caller before anybody announces.
-    void set_handle(std::uint64_t handle) noexcept {
-        // [handle.set] relaxed: [interest:announce.set] publishes it; an object has one handle, so it only ever overwrites itself.
-        handle_.store(handle, Env::relaxed);
+    /// What to announce: the first handle that claims. Returns which one has. To be published by the caller before anybody
+    /// announces. (One for ever: an announcement that is listed has no room for two.)
+    std::uint64_t claim(std::uint64_t handle) noexcept {
+        std::uint64_t owner = 0;
+        // [handle.set] relaxed: [interest:announce.set] publishes it. Failure (relaxed): it is only compared.
+        return handle_.compare_exchange_strong(owner, handle, Env::relaxed, Env::relaxed) ? handle : owner;
     }
 
   protected:

@@ -1,31 +1,28 @@
 // SPDX-License-Identifier: BSL-1.0
 /// @file
-/// Layer: ffi. Depends on: base, domain, core/{segment_queue,treiber_stack}.hpp, object_table.hpp.
+/// Layer: ffi. Depends on: base, domain, core/{segment_queue,treiber_stack}.hpp, waiting.hpp.
 ///
 /// The objects behind the handles: a core over elements of any size, and what the interface adds to it. One class a kind,
-/// all with the same members, so that each function of the interface is one template over the kind.
+/// all with the same members, so that each function of the interface is one template over the kind. The bounded kinds are in
+/// bounded_objects.hpp.
 ///
-/// A kind has:  kind, word (its name in messages), ops (the numbers of its functions);
-///              send, receive, close, was_closed, was_empty, was_sent, was_received.
+/// A kind has:  kind, word (its name in messages), is_bounded, ops (the numbers of its functions);
+///              send, receive, close, was_closed, was_empty, was_sent, was_received, capacity.
 #pragma once
 
-#include "call.hpp"
 #include "epoque.h"
 #include "waiting.hpp"
 
+#include "epoque/base/parking.hpp"
 #include "epoque/core/segment_queue.hpp"
 #include "epoque/core/treiber_stack.hpp"
 #include "epoque/domain.hpp"
-#include "epoque/object_table.hpp"
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <ctime>
-#include <memory>
 
-#include <sys/random.h>
+#include <unistd.h>
 
 namespace epoque::ffi {
 
@@ -40,6 +37,16 @@ class object {
     /// About how many bytes its end frees: what the domain counts as garbage.
     virtual std::size_t footprint() const noexcept = 0;
 
+    // For who goes over all objects; each kind's own functions use its own members.
+    virtual void close() noexcept = 0;
+    virtual bool was_closed() const noexcept = 0;
+    virtual std::uint64_t was_sent() const = 0;
+    virtual std::uint64_t was_received() const = 0;
+    /// On parking's clock.
+    std::int64_t created() const noexcept { return created_; }
+    /// The kernel's number of the thread that created it.
+    std::uint64_t creator() const noexcept { return creator_; }
+
     const char* name() const noexcept { return name_; }
     std::size_t element_size() const noexcept { return element_size_; }
     std::uint64_t type_id() const noexcept { return type_id_; }
@@ -48,7 +55,8 @@ class object {
   protected:
     /// Precondition: the options are valid. Throws: bad_alloc.
     explicit object(const epq_options& options)
-        : element_size_(options.element_size), type_id_(options.type_id), waiting_(waiting_cell<>::make()) {
+        : element_size_(options.element_size), type_id_(options.type_id), created_(parking::now()),
+          creator_(static_cast<std::uint64_t>(::gettid())), waiting_(waiting_cell<>::make()) {
         std::memcpy(name_, options.name, sizeof name_);
     }
     /// What is inside, about.
@@ -61,6 +69,8 @@ class object {
     // Constant.
     const std::size_t element_size_;
     const std::uint64_t type_id_;
+    const std::int64_t created_;
+    const std::uint64_t creator_;
     waiting_cell<>* const waiting_; // one reference to it
     char name_[sizeof epq_options::name];
 };
@@ -108,6 +118,7 @@ class queue_object final : public object {
   public:
     static constexpr std::uint8_t kind = EPQ_KIND_QUEUE;
     static constexpr const char* word = "queue";
+    static constexpr bool is_bounded = false;
     static constexpr op_numbers ops = {EPQ_OP_QUEUE_CREATE,   EPQ_OP_QUEUE_CLOSE,    EPQ_OP_QUEUE_DESTROY,
                                        EPQ_OP_QUEUE_TRY_SEND, EPQ_OP_QUEUE_TRY_RECV, EPQ_OP_QUEUE_SEND_N,
                                        EPQ_OP_QUEUE_RECV_N,   EPQ_OP_QUEUE_STATS,    EPQ_OP_QUEUE_WATCH};
@@ -116,8 +127,9 @@ class queue_object final : public object {
     queue_object(domain& home, const epq_options& options)
         : object(options), core_(home, core::byte_cells(options.element_size)) {}
 
-    /// Throws: bad_alloc; `sent` then says how many were sent.
-    void send(const record_type&, const void* elements, std::size_t count, std::size_t& sent) {
+    /// Where `sent` is less than `count`, `why` says why. Throws: bad_alloc; `sent` then says how many were sent.
+    void send(const record_type&, const void* elements, std::size_t count, std::size_t& sent, conqueue_status& why) {
+        why = conqueue_status::closed;
         sender from(elements, element_size());
         core_.push(
             count, sent, [&from](auto& cell) noexcept { from.put(cell); }, [&from](auto&) noexcept { from.undo(); });
@@ -126,12 +138,13 @@ class queue_object final : public object {
         receiver to(elements, element_size());
         return core_.pop(capacity, why, [&to](auto& cell) noexcept { to.take(cell); });
     }
-    void close() noexcept { core_.close(); }
-    bool was_closed() const noexcept { return core_.is_closed(); }
+    void close() noexcept override { core_.close(); }
+    std::uint64_t capacity() const noexcept { return 0; }
+    bool was_closed() const noexcept override { return core_.is_closed(); }
     bool was_empty() const { return core_.was_empty(); }
     // The tickets, which cost nothing; a cell that was abandoned counts on both sides.
-    std::uint64_t was_sent() const { return core_.was_sent(); }
-    std::uint64_t was_received() const { return core_.was_received(); }
+    std::uint64_t was_sent() const override { return core_.was_sent(); }
+    std::uint64_t was_received() const override { return core_.was_received(); }
     std::size_t footprint() const noexcept override { // in a destroy: the thread has its record, nothing throws
         constexpr std::size_t first_segment = std::size_t{64} << 10; // at most
         return sizeof *this + first_segment + bytes_of(was_sent(), was_received());
@@ -173,6 +186,7 @@ class stack_object final : public object {
   public:
     static constexpr std::uint8_t kind = EPQ_KIND_STACK;
     static constexpr const char* word = "stack";
+    static constexpr bool is_bounded = false;
     static constexpr op_numbers ops = {EPQ_OP_STACK_CREATE,   EPQ_OP_STACK_CLOSE,    EPQ_OP_STACK_DESTROY,
                                        EPQ_OP_STACK_TRY_SEND, EPQ_OP_STACK_TRY_RECV, EPQ_OP_STACK_SEND_N,
                                        EPQ_OP_STACK_RECV_N,   EPQ_OP_STACK_STATS,    EPQ_OP_STACK_WATCH};
@@ -182,11 +196,12 @@ class stack_object final : public object {
         : object(options), core_(home, core::byte_cells(options.element_size)) {}
 
     /// All or nothing. Throws: bad_alloc; nothing was sent then.
-    void send(const record_type& record, const void* elements, std::size_t count, std::size_t& sent) {
+    void send(const record_type& record, const void* elements, std::size_t count, std::size_t& sent,
+              conqueue_status& why) {
         sender from(elements, element_size());
-        const conqueue_status status = core_.push(
+        why = core_.push(
             count, [&from](auto& cell) noexcept { from.put(cell); }, [&from](auto&) noexcept { from.undo(); });
-        if (status == conqueue_status::success) {
+        if (why == conqueue_status::success) {
             sent = count;
             sends_.add(record, count);
         }
@@ -206,11 +221,12 @@ class stack_object final : public object {
         }
         return taken;
     }
-    void close() noexcept { core_.close(); }
-    bool was_closed() const noexcept { return core_.is_closed(); }
+    void close() noexcept override { core_.close(); }
+    std::uint64_t capacity() const noexcept { return 0; }
+    bool was_closed() const noexcept override { return core_.is_closed(); }
     bool was_empty() const noexcept { return core_.was_empty(); }
-    std::uint64_t was_sent() const noexcept { return sends_.sum(); }
-    std::uint64_t was_received() const noexcept { return receives_.sum(); }
+    std::uint64_t was_sent() const noexcept override { return sends_.sum(); }
+    std::uint64_t was_received() const noexcept override { return receives_.sum(); }
     std::size_t footprint() const noexcept override { return sizeof *this + bytes_of(was_sent(), was_received()); }
 
   private:
@@ -218,93 +234,5 @@ class stack_object final : public object {
     sharded_counter sends_;
     sharded_counter receives_;
 };
-
-/// What there is once in a process: the table and the notifier, over the default domain.
-class library {
-  public:
-    /// Throws: bad_alloc, system_error (as domain's constructor), on the first call.
-    static library& instance() {
-        // Never destroyed: threads of another runtime may call until the process ends.
-        // Not made under a lock: a fork while another thread makes it would keep the child waiting.
-        constinit static std::atomic<library*> only{nullptr};
-        // [library.look] acquire: pairs with [library.make]
-        //   It was built before it was published.
-        library* found = only.load(std::memory_order_acquire);
-        if (found == nullptr) [[unlikely]] {
-            std::unique_ptr<library> fresh(new library);
-            // [library.make] acq_rel: pairs with [library.look]
-            //   As [library.look]. Failure (acquire): another thread's.
-            if (only.compare_exchange_strong(found, fresh.get(), std::memory_order_acq_rel,
-                                             std::memory_order_acquire)) {
-                found = fresh.release();
-            }
-        }
-        return *found;
-    }
-
-    domain& home() noexcept { return home_; }
-    object_table<object>& table() noexcept { return table_; }
-    notifier<>& announcer() noexcept { return announcer_; }
-
-  private:
-    library() : home_(default_domain()), table_(home_, seed()) {}
-
-    /// Where generations begin: a number of an earlier run is not valid in this one. Below 2^31, so that each slot has
-    /// at least 2^30 lives.
-    static std::uint32_t seed() noexcept {
-        std::uint32_t random = 0;
-        if (::getrandom(&random, sizeof random, 0) != static_cast<ssize_t>(sizeof random)) {
-            timespec time{}; // no /dev/urandom and no system call: the clock is enough against mistakes
-            ::clock_gettime(CLOCK_REALTIME, &time);
-            random = static_cast<std::uint32_t>(time.tv_nsec) * 2654435761U;
-        }
-        return random & 0x7ffffffeU;
-    }
-
-    domain& home_;
-    object_table<object> table_;
-    notifier<> announcer_;
-};
-
-/// What a call keeps of the table: the object that it works on.
-using keep = object_table<object>::keep;
-
-/// Looks a handle up for `about`. OK, and `out`, for as long as `held` lives; or STALE or KIND, said.
-template <class Kind>
-epq_status find(const call& about, keep& held, Kind*& out) noexcept;
-
-inline const char* word_of(std::uint64_t handle) noexcept {
-    switch (handle_parts::of(handle).kind) {
-    case EPQ_KIND_QUEUE:
-        return queue_object::word;
-    case EPQ_KIND_STACK:
-        return stack_object::word;
-    default:
-        return "handle of an unknown kind";
-    }
-}
-
-/// Says STALE or KIND.
-template <class Kind>
-EPOQUE_COLD epq_status not_found(const call& about, find_status why) noexcept {
-    const auto bits = static_cast<unsigned long long>(about.handle());
-    if (why == find_status::wrong_kind) {
-        return about.fail(EPQ_KIND, "0x%016llx is a %s, not a %s. Use the functions of its kind.", bits,
-                          word_of(about.handle()), Kind::word);
-    }
-    return about.fail(EPQ_STALE, "%s 0x%016llx is not live: destroyed, or never created here. Drop it.", Kind::word,
-                      bits);
-}
-
-template <class Kind>
-epq_status find(const call& about, keep& held, Kind*& out) noexcept {
-    object* found = nullptr;
-    const find_status status = library::instance().table().find(held, about.handle(), Kind::kind, found);
-    if (status != find_status::found) [[unlikely]] {
-        return not_found<Kind>(about, status);
-    }
-    out = static_cast<Kind*>(found); // the kind in the slot's word says so
-    return EPQ_OK;
-}
 
 } // namespace epoque::ffi

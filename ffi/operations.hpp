@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 /// @file
-/// Layer: ffi. Depends on: call.hpp, waiting.hpp, objects.hpp, and through them on everything to their left.
+/// Layer: ffi. Depends on: call.hpp, waiting.hpp, library.hpp, and through them on everything to their left.
 ///
 /// What the functions of epoque.h do, each a template over the kind: check what was given, look the handle up and keep its
 /// object, do one operation of the object's core, say how it went. docs/boundary.md is their contract.
@@ -11,6 +11,7 @@
 
 #include "call.hpp"
 #include "epoque.h"
+#include "library.hpp"
 #include "objects.hpp"
 #include "waiting.hpp"
 
@@ -30,8 +31,8 @@ namespace epoque::ffi {
 template <class Kind>
 epq_status check_size(const call& about, const Kind& object, std::size_t element_size) noexcept {
     if (element_size != object.element_size()) [[unlikely]] {
-        return about.fail(EPQ_TYPE, "%s '%s' has elements of %zu bytes, not %zu. Pass its size.", Kind::word,
-                          object.name(), object.element_size(), element_size);
+        return about.fail(EPQ_TYPE, "%s '%s' takes %zu bytes, not %zu. Pass its size.", Kind::word, object.name(),
+                          object.element_size(), element_size);
     }
     return EPQ_OK;
 }
@@ -45,21 +46,31 @@ inline epq_status check_count(const call& about, std::size_t element_size, std::
     return EPQ_OK;
 }
 
-inline epq_status check_options(const call& about, const epq_options* options) noexcept {
-    if (const epq_status status = check_input(about, options, "epq_options"); status != EPQ_OK) {
+template <class Kind>
+epq_status check_options(const call& about, const epq_options* in, epq_options& options) noexcept {
+    if (const epq_status status = check_input(about, in, "epq_options", options); status != EPQ_OK) {
         return status;
     }
-    if (options->element_size == 0 || options->element_size > EPQ_MAX_ELEMENT_SIZE) {
+    if (options.element_size == 0 || options.element_size > EPQ_MAX_ELEMENT_SIZE) {
         return about.fail(EPQ_ARG, "epq_options.element_size is %u. Use 1 to %u; send larger things by reference.",
-                          options->element_size, EPQ_MAX_ELEMENT_SIZE);
+                          options.element_size, EPQ_MAX_ELEMENT_SIZE);
     }
-    if (options->flags != 0 || options->reserved != 0) {
-        return about.fail(EPQ_ARG, "epq_options.flags is 0x%x, reserved 0x%x. Set both to zero.", options->flags,
-                          options->reserved);
+    if (options.flags != 0 || options.reserved != 0) {
+        return about.fail(EPQ_ARG, "epq_options.flags is 0x%x, reserved 0x%x. Set both to zero.", options.flags,
+                          options.reserved);
     }
-    if (std::memchr(options->name, 0, sizeof options->name) == nullptr) {
+    if (std::memchr(options.name, 0, sizeof options.name) == nullptr) {
         return about.fail(EPQ_ARG, "epq_options.name does not end. Use up to %zu bytes and a NUL.",
-                          sizeof options->name - 1);
+                          sizeof options.name - 1);
+    }
+    const auto capacity = static_cast<unsigned long long>(options.capacity);
+    if (!Kind::is_bounded && capacity != 0) {
+        return about.fail(EPQ_ARG, "epq_options.capacity is %llu, but a %s has no bound. Set it to zero.", capacity,
+                          Kind::word);
+    }
+    if (Kind::is_bounded && (capacity == 0 || capacity > EPQ_MAX_CAPACITY)) {
+        return about.fail(EPQ_ARG, "epq_options.capacity is %llu. A %s holds 1 to %llu elements.", capacity, Kind::word,
+                          static_cast<unsigned long long>(EPQ_MAX_CAPACITY));
     }
     return EPQ_OK;
 }
@@ -73,12 +84,13 @@ epq_status create(const epq_options* options, Handle* out, epq_error* error) noe
         if (out == nullptr) {
             return about.null("out");
         }
-        if (const epq_status status = check_options(about, options); status != EPQ_OK) {
+        epq_options given{};
+        if (const epq_status status = check_options<Kind>(about, options, given); status != EPQ_OK) {
             return status;
         }
         library& here = library::instance();
-        std::unique_ptr<object> made = std::make_unique<Kind>(here.home(), *options);
-        const std::uint64_t bits = here.table().create(Kind::kind, made);
+        std::unique_ptr<object> made = std::make_unique<Kind>(here.home(), given);
+        const std::uint64_t bits = here.table().create(Kind::kind, made, right(EPQ_RIGHT_ALL));
         if (bits == 0) {
             return about.fail(EPQ_LIMIT, "%s '%s': all %u handles are in use. Destroy some.", Kind::word, made->name(),
                               object_table<object>::max_slots);
@@ -95,7 +107,7 @@ epq_status close(std::uint64_t handle, epq_error* error) noexcept {
         library& here = library::instance();
         keep held(here.home());
         Kind* found = nullptr;
-        const epq_status status = find(about, held, found);
+        const epq_status status = find(about, held, found, right(EPQ_RIGHT_CLOSE));
         if (status == EPQ_OK) {
             found->close();
             found->waiting().ended(here.announcer());
@@ -111,23 +123,96 @@ epq_status destroy(std::uint64_t handle, epq_error* error) noexcept {
         library& here = library::instance();
         keep held(here.home());
         object* ended = nullptr;
-        const find_status status = here.table().destroy(held, handle, Kind::kind, ended);
+        constexpr rights needs = right(EPQ_RIGHT_DESTROY);
+        const find_status status = here.table().destroy(held, handle, Kind::kind, ended, needs);
         if (status != find_status::found) {
-            return not_found<Kind>(about, status);
+            return not_found<Kind>(about, status, needs);
         }
         ended->waiting().ended(here.announcer());
         return EPQ_OK;
     });
 }
 
+// ---- further handles ---------------------------------------------------------------------------------------------------
+
+/// Says STALE of a handle of any kind.
+EPOQUE_COLD inline epq_status not_live(const call& about) noexcept {
+    return about.fail(EPQ_STALE, "0x%016llx is not live: destroyed, revoked, or never created here. Drop it.",
+                      static_cast<unsigned long long>(about.handle()));
+}
+
+inline epq_status dup(std::uint64_t handle, std::uint32_t wanted, std::uint64_t* out, epq_error* error) noexcept {
+    const call about(EPQ_OP_DUP, handle, error);
+    return about.run([&] {
+        if (out == nullptr) {
+            return about.null("out");
+        }
+        if (wanted == 0 || (wanted & ~EPQ_RIGHT_ALL) != 0) {
+            return about.fail(EPQ_ARG, "`rights` is 0x%x. Give EPQ_RIGHT_ bits, at least one; all are 0x%x.", wanted,
+                              EPQ_RIGHT_ALL);
+        }
+        library& here = library::instance();
+        keep held(here.home());
+        object* found = nullptr;
+        std::uint64_t made = 0;
+        const find_status status =
+            here.table().dup(held, handle, handle_parts::of(handle).kind, right(wanted), found, made);
+        if (status == find_status::no_right) {
+            return no_right(about, right(wanted));
+        }
+        if (status != find_status::found) {
+            if (found != nullptr) {
+                found->waiting().ended(here.announcer()); // somebody may have guessed the handle, and wait by it
+            }
+            return not_live(about);
+        }
+        if (made == 0) {
+            return about.fail(EPQ_LIMIT, "all %u handles are in use. Revoke or destroy some.",
+                              object_table<object>::max_slots);
+        }
+        *out = made;
+        return EPQ_OK;
+    });
+}
+
+inline epq_status revoke(std::uint64_t handle, epq_error* error) noexcept {
+    const call about(EPQ_OP_REVOKE, handle, error);
+    return about.run([&] {
+        library& here = library::instance();
+        keep held(here.home());
+        object* found = nullptr;
+        if (here.table().revoke(held, handle, handle_parts::of(handle).kind, found) != find_status::found) {
+            return not_live(about);
+        }
+        found->waiting().ended(here.announcer()); // those who wait by another handle go on waiting
+        return EPQ_OK;
+    });
+}
+
 // ---- send --------------------------------------------------------------------------------------------------------------
 
-/// Sends and wakes. What was sent before memory ran out stays sent; bad_alloc is thrown only when nothing was.
+/// Why nothing could be sent or received.
+constexpr epq_status refusal(conqueue_status why) noexcept {
+    switch (why) {
+    case conqueue_status::full:
+        return EPQ_FULL;
+    case conqueue_status::busy:
+        return EPQ_BUSY;
+    case conqueue_status::empty:
+        return EPQ_EMPTY;
+    default:
+        return EPQ_CLOSED;
+    }
+}
+
+/// Sends and wakes. `why` says why not all. What was sent before memory ran out stays sent; bad_alloc is thrown only when
+/// nothing was.
 template <class Kind>
-std::size_t send(library& here, record_type& record, Kind& to, const void* elements, std::size_t count) {
+std::size_t send(library& here, record_type& record, Kind& to, const void* elements, std::size_t count,
+                 conqueue_status& why) {
     std::size_t sent = 0;
     try {
-        to.send(record, elements, count, sent);
+        to.send(record, elements, count, sent, why);
     } catch (const std::bad_alloc&) {
         if (sent == 0) {
             throw;
@@ -149,12 +234,15 @@ epq_status try_send(std::uint64_t handle, const void* element, std::size_t eleme
         library& here = library::instance();
         keep held(here.home());
         Kind* found = nullptr;
-        epq_status status = find(about, held, found);
+        epq_status status = find(about, held, found, right(EPQ_RIGHT_SEND));
         if (status == EPQ_OK) [[likely]] {
             status = check_size(about, *found, element_size);
         }
-        if (status == EPQ_OK && send(here, held.mine(), *found, element, 1) == 0) {
-            status = EPQ_CLOSED;
+        if (status == EPQ_OK) [[likely]] {
+            conqueue_status why = conqueue_status::success;
+            if (send(here, held.mine(), *found, element, 1, why) == 0) {
+                status = refusal(why);
+            }
         }
         return status;
     });
@@ -174,7 +262,7 @@ epq_status send_n(std::uint64_t handle, const void* elements, std::size_t elemen
         library& here = library::instance();
         keep held(here.home());
         Kind* found = nullptr;
-        epq_status status = find(about, held, found);
+        epq_status status = find(about, held, found, right(EPQ_RIGHT_SEND));
         if (status == EPQ_OK) {
             status = check_size(about, *found, element_size);
         }
@@ -184,9 +272,10 @@ epq_status send_n(std::uint64_t handle, const void* elements, std::size_t elemen
         if (status != EPQ_OK) {
             return status;
         }
-        const std::size_t done = count == 0 ? 0 : send(here, held.mine(), *found, elements, count);
+        conqueue_status why = conqueue_status::success;
+        const std::size_t done = count == 0 ? 0 : send(here, held.mine(), *found, elements, count, why);
         if (done == 0 && count != 0) {
-            return EPQ_CLOSED;
+            return refusal(why);
         }
         *sent = done;
         return done == count ? EPQ_OK : EPQ_PARTIAL;
@@ -203,13 +292,13 @@ struct destination {
     std::size_t* received; // null: the capacity is 1 and the count goes without saying
 };
 
-/// Takes what is there. OK, EMPTY or CLOSED.
+/// Takes what is there. OK, EMPTY, CLOSED or BUSY.
 template <class Kind>
 epq_status take(const record_type& record, Kind& from, const destination& to) {
     conqueue_status why = conqueue_status::empty;
     const std::size_t taken = from.receive(record, to.elements, to.capacity, why);
     if (taken == 0) {
-        return why == conqueue_status::closed ? EPQ_CLOSED : EPQ_EMPTY;
+        return refusal(why);
     }
     if (to.received != nullptr) {
         *to.received = taken;
@@ -222,7 +311,7 @@ template <class Kind>
 epq_status receive(const call& about, const destination& to) {
     keep held(library::instance().home());
     Kind* found = nullptr;
-    epq_status status = find(about, held, found);
+    epq_status status = find(about, held, found, right(EPQ_RIGHT_RECEIVE));
     if (status == EPQ_OK) [[likely]] {
         status = check_size(about, *found, to.element_size);
     }
@@ -238,7 +327,7 @@ EPOQUE_COLD epq_status wait_and_receive(const call& about, const destination& to
     {
         keep held(home);
         Kind* found = nullptr;
-        if (const epq_status status = find(about, held, found); status != EPQ_OK) {
+        if (const epq_status status = find(about, held, found, right(EPQ_RIGHT_RECEIVE)); status != EPQ_OK) {
             return status;
         }
         self.emplace(found->waiting());
@@ -249,11 +338,13 @@ EPOQUE_COLD epq_status wait_and_receive(const call& about, const destination& to
         {
             keep held(home);
             Kind* found = nullptr;
-            epq_status status = find(about, held, found);
+            epq_status status = find(about, held, found, right(EPQ_RIGHT_RECEIVE));
             if (status == EPQ_OK) {
                 status = take(held.mine(), *found, to);
             }
-            if (status == EPQ_OK && !found->was_empty()) {
+            // BUSY: we may have been woken for an element that we leave behind, and so does whoever is at this end if it looked
+            // before that one came.
+            if (status == EPQ_BUSY || (status == EPQ_OK && !found->was_empty())) {
                 found->waiting().pass_on();
             }
             if (status != EPQ_EMPTY) {
@@ -318,7 +409,7 @@ epq_status stats(std::uint64_t handle, epq_stats* out, epq_error* error) noexcep
         }
         keep held(library::instance().home());
         Kind* found = nullptr;
-        if (const epq_status status = find(about, held, found); status != EPQ_OK) {
+        if (const epq_status status = find(about, held, found, right(EPQ_RIGHT_OBSERVE)); status != EPQ_OK) {
             return status;
         }
         epq_stats reply{};
@@ -328,6 +419,10 @@ epq_status stats(std::uint64_t handle, epq_stats* out, epq_error* error) noexcep
         reply.sends = found->was_sent();
         reply.length = reply.sends > reply.receives ? reply.sends - reply.receives : 0;
         reply.waiters = found->waiting().was_waiting();
+        reply.capacity = found->capacity();
+        if (reply.capacity != 0 && reply.length > reply.capacity) {
+            reply.length = reply.capacity; // sends that came between the two looks
+        }
         reply.closed = found->was_closed() ? 1 : 0;
         std::memcpy(reply.name, found->name(), sizeof reply.name);
         give(out, reply);
@@ -345,10 +440,14 @@ epq_status watch(std::uint64_t handle, epq_error* error) noexcept {
         }
         keep held(here.home());
         Kind* found = nullptr;
-        if (const epq_status status = find(about, held, found); status != EPQ_OK) {
+        if (const epq_status status = find(about, held, found, right(EPQ_RIGHT_OBSERVE)); status != EPQ_OK) {
             return status;
         }
-        if (!found->waiting().arm(handle)) {
+        if (const std::uint64_t owner = found->waiting().claim(handle); owner != handle) {
+            return about.fail(EPQ_RIGHTS, "%s '%s' is watched by 0x%016llx. Watch that.", Kind::word, found->name(),
+                              static_cast<unsigned long long>(owner));
+        }
+        if (!found->waiting().arm()) {
             return barriers_refused(about);
         }
         return EPQ_OK;

@@ -97,10 +97,9 @@ class alignas(interference_size) waiting_cell final : public announcement<Env> {
 
     // ---- the runtime's watcher; it keeps the object -----------------------------------------------------------------------
 
-    /// Arms: the next send, close or destroy announces `handle`. False: the kernel has begun to refuse membarrier; a send may
-    /// then be overlooked (or announced all the same).
-    bool arm(std::uint64_t handle) noexcept {
-        this->set_handle(handle);
+    /// Arms, after a claim that succeeded: the next send, close or destroy announces that handle. False: the kernel has begun to
+    /// refuse membarrier; a send may then be overlooked (or announced all the same).
+    bool arm() noexcept {
         waiters_.set(armed); // W2 and W3; whoever disarms sees the handle
         return waiters_.order(Env::asymmetric());
     }

@@ -9,142 +9,25 @@
 /// is; which comes first is not promised. Every call is also checked for what holds for all of them: out-pointers are
 /// written only on success, errno stays, an error is filled exactly by a negative status and ends with NUL. Buffers are
 /// exactly as large as the call was told, so that AddressSanitizer sees a step beyond.
-#include "allocation.hpp"
+#include "ffi_calls.hpp"
 #include "program.hpp"
 
 #include "epoque.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <deque>
-#include <initializer_list>
 #include <iterator>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
 namespace epoque::fuzz {
 namespace {
-
-using bytes = std::vector<unsigned char>;
-
-/// A set of statuses.
-class legal {
-  public:
-    legal() = default;
-    legal(std::initializer_list<epq_status> some) : statuses_(some) {}
-    void add(epq_status status) { statuses_.insert(status); }
-    bool contains(epq_status status) const { return statuses_.count(status) != 0; }
-    bool empty() const { return statuses_.empty(); }
-
-  private:
-    std::set<epq_status> statuses_;
-};
-
-/// The functions of a kind, over bits.
-struct functions {
-    unsigned kind;
-    bool is_fifo;
-    epq_status (*create)(const epq_options*, std::uint64_t*, epq_error*);
-    epq_status (*close)(std::uint64_t, epq_error*);
-    epq_status (*destroy)(std::uint64_t, epq_error*);
-    epq_status (*try_send)(std::uint64_t, const void*, std::size_t, epq_error*);
-    epq_status (*try_recv)(std::uint64_t, void*, std::size_t, epq_error*);
-    epq_status (*send_n)(std::uint64_t, const void*, std::size_t, std::size_t, std::size_t*, epq_error*);
-    epq_status (*recv_n)(std::uint64_t, void*, std::size_t, std::size_t, std::size_t*, std::int64_t, epq_error*);
-    epq_status (*stats)(std::uint64_t, epq_stats*, epq_error*);
-    epq_status (*watch)(std::uint64_t, epq_error*);
-};
-
-constexpr functions kinds[] = {
-    {EPQ_KIND_QUEUE, true,
-     [](const epq_options* options, std::uint64_t* out, epq_error* error) {
-         epq_queue made{out == nullptr ? 0 : *out};
-         const epq_status status = epq_queue_create(options, out == nullptr ? nullptr : &made, error);
-         if (out != nullptr) {
-             *out = made.bits;
-         }
-         return status;
-     },
-     [](std::uint64_t bits, epq_error* error) { return epq_queue_close({bits}, error); },
-     [](std::uint64_t bits, epq_error* error) { return epq_queue_destroy({bits}, error); },
-     [](std::uint64_t bits, const void* element, std::size_t size, epq_error* error) {
-         return epq_queue_try_send({bits}, element, size, error);
-     },
-     [](std::uint64_t bits, void* element, std::size_t size, epq_error* error) {
-         return epq_queue_try_recv({bits}, element, size, error);
-     },
-     [](std::uint64_t bits, const void* elements, std::size_t size, std::size_t count, std::size_t* sent,
-        epq_error* error) { return epq_queue_send_n({bits}, elements, size, count, sent, error); },
-     [](std::uint64_t bits, void* elements, std::size_t size, std::size_t capacity, std::size_t* received,
-        std::int64_t timeout,
-        epq_error* error) { return epq_queue_recv_n({bits}, elements, size, capacity, received, timeout, error); },
-     [](std::uint64_t bits, epq_stats* out, epq_error* error) { return epq_queue_stats({bits}, out, error); },
-     [](std::uint64_t bits, epq_error* error) { return epq_queue_watch({bits}, error); }},
-    {EPQ_KIND_STACK, false,
-     [](const epq_options* options, std::uint64_t* out, epq_error* error) {
-         epq_stack made{out == nullptr ? 0 : *out};
-         const epq_status status = epq_stack_create(options, out == nullptr ? nullptr : &made, error);
-         if (out != nullptr) {
-             *out = made.bits;
-         }
-         return status;
-     },
-     [](std::uint64_t bits, epq_error* error) { return epq_stack_close({bits}, error); },
-     [](std::uint64_t bits, epq_error* error) { return epq_stack_destroy({bits}, error); },
-     [](std::uint64_t bits, const void* element, std::size_t size, epq_error* error) {
-         return epq_stack_try_send({bits}, element, size, error);
-     },
-     [](std::uint64_t bits, void* element, std::size_t size, epq_error* error) {
-         return epq_stack_try_recv({bits}, element, size, error);
-     },
-     [](std::uint64_t bits, const void* elements, std::size_t size, std::size_t count, std::size_t* sent,
-        epq_error* error) { return epq_stack_send_n({bits}, elements, size, count, sent, error); },
-     [](std::uint64_t bits, void* elements, std::size_t size, std::size_t capacity, std::size_t* received,
-        std::int64_t timeout,
-        epq_error* error) { return epq_stack_recv_n({bits}, elements, size, capacity, received, timeout, error); },
-     [](std::uint64_t bits, epq_stats* out, epq_error* error) { return epq_stack_stats({bits}, out, error); },
-     [](std::uint64_t bits, epq_error* error) { return epq_stack_watch({bits}, error); }},
-};
-
-/// A struct with a size field, in exactly as much memory as the field claims (at least the field itself).
-template <class Struct>
-class sized {
-  public:
-    sized(program& input, std::uint32_t right) {
-        switch (input.below(16)) {
-        case 0:
-            size_ = static_cast<std::uint32_t>(input.below(right));
-            break;
-        case 1:
-            size_ = right + 1 + input.byte();
-            break;
-        case 2:
-            size_ = input.flag() ? 0xffffffffU : 5000;
-            break;
-        default:
-            size_ = right;
-        }
-        memory_.assign(std::clamp<std::size_t>(size_, sizeof(Struct), 8192), 0);
-        std::memcpy(memory_.data(), &size_, sizeof size_);
-        exact_ = size_ == right;
-        large_enough_ = size_ >= right && size_ <= 4096;
-    }
-    Struct* get() noexcept { return reinterpret_cast<Struct*>(memory_.data()); }
-    bool exact() const noexcept { return exact_; }
-    bool large_enough() const noexcept { return large_enough_; }
-    bytes& memory() noexcept { return memory_; }
-
-  private:
-    std::uint32_t size_ = 0;
-    bool exact_ = false;
-    bool large_enough_ = false;
-    bytes memory_; // from operator new, so aligned for everything
-};
 
 class ffi_program {
   public:
@@ -157,11 +40,16 @@ class ffi_program {
             step();
         }
         while (!live_.empty()) {
-            auto& [handle, left] = *live_.begin();
-            check(kinds[left.kind - 1].destroy(handle, nullptr) == EPQ_OK, "a live handle can be destroyed");
-            announce(handle, left);
-            dead_.push_back(handle);
-            live_.erase(live_.begin());
+            const auto [handle, left] = *live_.begin();
+            if ((left.rights & EPQ_RIGHT_DESTROY) != 0) {
+                check(kinds[left.of->kind - 1].destroy(handle, nullptr) == EPQ_OK, "a live handle can be destroyed");
+                announce(*left.of);
+                forget_all(left.of);
+            } else {
+                check(epq_revoke(handle, nullptr) == EPQ_OK, "a live handle can be revoked");
+                announce(*left.of);
+                forget(handle);
+            }
         }
         check(epq_domain_barrier(nullptr) == EPQ_OK, "the barrier ends well");
         epq_domain_stats stats{};
@@ -169,8 +57,9 @@ class ffi_program {
         check(epq_domain_get_stats(&stats, nullptr) == EPQ_OK, "the domain has statistics");
         check(stats.live_objects == 0 && stats.pending_objects == 0, "nothing is left when all was destroyed");
         for (const std::uint64_t handle : dead_) {
-            check(kinds[0].close(handle, nullptr) == EPQ_STALE && kinds[1].close(handle, nullptr) == EPQ_STALE,
-                  "a destroyed handle stays stale");
+            for (const functions& kind : kinds) {
+                check(kind.close(handle, nullptr) == EPQ_STALE, "a destroyed handle stays stale");
+            }
         }
         drain_notifier();
     }
@@ -184,74 +73,18 @@ class ffi_program {
         std::uint32_t element_size;
         std::uint64_t type_id;
         std::string name;
+        std::uint64_t capacity;    // 0: none
         std::deque<bytes> content; // the next to be received: queue: front; stack: back
         bool closed = false;
         bool armed = false;
+        std::uint64_t watcher = 0; // the handle that was watched first
         std::uint64_t sends = 0;
         std::uint64_t receives = 0;
     };
 
-    /// What surrounds a call: the caller's error struct, an allocation that fails, errno.
-    class surroundings {
-      public:
-        explicit surroundings(program& input) : given_(input.below(4) != 0), error_(input, sizeof(epq_error)) {
-            failing_ = input.below(8) == 0 ? 1U + static_cast<unsigned>(input.below(8)) : 0;
-            std::memset(error_.get()->msg, 'x', sizeof error_.get()->msg);
-            error_.get()->trace = trace;
-            error_.get()->code = untouched;
-        }
-
-        /// Makes the call. `statuses` are those that its arguments allow; the rest is ours to know.
-        template <class Call>
-        epq_status make(legal statuses, Call call) {
-            epq_error* const error = given_ ? error_.get() : nullptr;
-            const bytes before = error_.memory();
-            errno = 4711;
-            epq_status status{};
-            bool exhausted = false;
-            {
-                const failing_allocation failure(failing_);
-                status = call(error);
-                exhausted = failing_allocation::happened();
-            }
-            check(errno == 4711, "no call changes errno");
-            if (exhausted) {
-                statuses.add(EPQ_NOMEM);
-            }
-            if (given_ && !error_.exact()) {
-                statuses.add(EPQ_ARG);
-            }
-            check(!given_ || error_.large_enough() || status == EPQ_ARG, "an epq_error of a wrong size is refused");
-            check(statuses.contains(status), "a call answers what its arguments deserve");
-            check(epq_strerror(status) != nullptr && epq_strerror(status)[0] != 0, "every status has its sentence");
-            if (!given_ || !error_.large_enough() || status >= 0) {
-                check(error_.memory() == before, "an epq_error is written only by an error, and where it fits");
-                return status;
-            }
-            check(error->code == status, "epq_error.code is the status");
-            check(error->trace == trace, "epq_error.trace is the caller's");
-            check(error->op != 0, "epq_error.op says which function");
-            check(error->action != EPQ_ACTION_NONE, "an error says what can be done");
-            check(std::memchr(error->msg, 0, sizeof error->msg) != nullptr && error->msg[0] != 0,
-                  "a message is there and ends");
-            check(std::equal(before.begin() + sizeof(epq_error), before.end(),
-                             error_.memory().begin() + sizeof(epq_error)),
-                  "nothing is written behind an epq_error");
-            return status;
-        }
-
-      private:
-        static constexpr std::uint64_t trace = 0x7ace7ace7ace7ace;
-        static constexpr std::int32_t untouched = 0x55555555;
-
-        bool given_;
-        sized<epq_error> error_;
-        unsigned failing_ = 0;
-    };
-
     void step() {
         const functions& kind = kinds[input_.below(std::size(kinds))];
-        switch (input_.below(14)) {
+        switch (input_.below(18)) {
         case 0:
         case 1:
             return create(kind);
@@ -273,10 +106,24 @@ class ffi_program {
             return input_.flag() ? watch(kind) : take_announced();
         case 12:
             return input_.below(4) == 0 ? initialise() : end(kind, false);
+        case 14:
+            return dup();
+        case 15:
+            return revoke();
+        case 16:
+            return list();
+        case 17:
+            return input_.below(4) == 0 ? shutdown() : list();
         default:
             return end(kind, true);
         }
     }
+
+    /// A live handle.
+    struct named {
+        std::shared_ptr<object> of;
+        std::uint32_t rights;
+    };
 
     // ---- handles and what they deserve -----------------------------------------------------------------------------------
 
@@ -295,17 +142,36 @@ class ffi_program {
         return bits;
     }
 
-    object* object_of(std::uint64_t handle, const functions& kind, legal& statuses) {
+    object* object_of(std::uint64_t handle, const functions& kind, std::uint32_t needs, legal& statuses) {
         const auto found = live_.find(handle);
         if (found == live_.end()) {
             statuses.add(EPQ_STALE);
             return nullptr;
         }
-        if (found->second.kind != kind.kind) {
+        if (found->second.of->kind != kind.kind) {
             statuses.add(EPQ_KIND);
             return nullptr;
         }
-        return &found->second;
+        if ((found->second.rights & needs) != needs) {
+            statuses.add(EPQ_RIGHTS);
+            return nullptr;
+        }
+        return found->second.of.get();
+    }
+    void forget(std::uint64_t handle) {
+        dead_.push_back(handle);
+        live_.erase(handle);
+    }
+    void forget_all(const std::shared_ptr<object>& of) {
+        std::vector<std::uint64_t> handles;
+        for (const auto& [handle, each] : live_) {
+            if (each.of == of) {
+                handles.push_back(handle);
+            }
+        }
+        for (const std::uint64_t handle : handles) {
+            forget(handle);
+        }
     }
 
     /// The object's element size, or another one.
@@ -331,7 +197,7 @@ class ffi_program {
         if (live_.size() >= 8) {
             return end(kind, true);
         }
-        sized<epq_options> options(input_, sizeof(epq_options));
+        sized<epq_options> options(input_, sizeof(epq_options), offsetof(epq_options, capacity));
         epq_options& wanted = *options.get();
         static constexpr std::uint32_t sizes[] = {8, 1, 2, 3, 4, 7, 16, 24, 100, 4096, 0, 4097, 0xffffffff};
         wanted.element_size = sizes[input_.below(std::size(sizes))];
@@ -340,7 +206,17 @@ class ffi_program {
         std::memcpy(wanted.name, name.data(), name.size());
         wanted.flags = input_.below(16) == 1 ? 1 : 0;
         wanted.reserved = input_.below(16) == 1 ? 1 : 0;
-        const bool beyond = options.large_enough() && !options.exact() && input_.flag();
+        std::uint64_t capacity = kind.is_bounded ? 1 + input_.below(24) : 0;
+        if (input_.below(16) == 1) {
+            static constexpr std::uint64_t capacities[] = {0, 1, EPQ_MAX_CAPACITY + 1, UINT64_MAX};
+            capacity = capacities[input_.below(std::size(capacities))];
+        }
+        if (options.has_all()) {
+            wanted.capacity = capacity;
+        } else {
+            capacity = 0;
+        }
+        const bool beyond = options.large_enough() && options.has_all() && !options.exact() && input_.flag();
         if (beyond) {
             options.memory().back() = 1;
         }
@@ -350,7 +226,8 @@ class ffi_program {
         legal statuses;
         if (null_options || null_out || !options.large_enough() || wanted.element_size == 0 ||
             wanted.element_size > EPQ_MAX_ELEMENT_SIZE || wanted.flags != 0 || wanted.reserved != 0 ||
-            name.size() == sizeof wanted.name) {
+            name.size() == sizeof wanted.name ||
+            (kind.is_bounded ? capacity == 0 || capacity > EPQ_MAX_CAPACITY : capacity != 0)) {
             statuses.add(EPQ_ARG);
         }
         if (beyond) {
@@ -377,14 +254,15 @@ class ffi_program {
         made.element_size = wanted.element_size;
         made.type_id = wanted.type_id;
         made.name = name;
-        live_.emplace(out, std::move(made));
+        made.capacity = capacity;
+        live_.emplace(out, named{std::make_shared<object>(std::move(made)), EPQ_RIGHT_ALL});
     }
 
     /// Close or destroy.
     void end(const functions& kind, bool for_good) {
         const std::uint64_t handle = some_handle();
         legal statuses;
-        object* of = object_of(handle, kind, statuses);
+        object* of = object_of(handle, kind, for_good ? EPQ_RIGHT_DESTROY : EPQ_RIGHT_CLOSE, statuses);
         if (statuses.empty()) {
             statuses.add(EPQ_OK);
         }
@@ -395,12 +273,60 @@ class ffi_program {
         if (status != EPQ_OK) {
             return;
         }
-        announce(handle, *of);
+        announce(*of);
         if (for_good) {
-            live_.erase(handle);
-            dead_.push_back(handle);
+            forget_all(std::shared_ptr<object>(live_.at(handle).of));
         } else {
             of->closed = true;
+        }
+    }
+
+    void dup() {
+        if (live_.size() >= 12) {
+            return revoke();
+        }
+        const std::uint64_t handle = some_handle();
+        static constexpr std::uint32_t wishes[] = {EPQ_RIGHT_ALL, 0, EPQ_RIGHT_ALL + 1, 0xffffffff};
+        const std::uint32_t rights =
+            input_.below(8) == 1 ? wishes[input_.below(std::size(wishes))] : input_.byte() & EPQ_RIGHT_ALL;
+        const bool null = input_.below(16) == 1;
+        const auto found = live_.find(handle);
+        legal statuses;
+        if (rights == 0 || rights > EPQ_RIGHT_ALL || null) {
+            statuses.add(EPQ_ARG);
+        }
+        if (found == live_.end()) {
+            statuses.add(EPQ_STALE);
+        } else if ((found->second.rights & rights) != rights) {
+            statuses.add(EPQ_RIGHTS);
+        }
+        if (statuses.empty()) {
+            statuses.add(EPQ_OK);
+        }
+        constexpr std::uint64_t untouched = 0x1234567;
+        std::uint64_t out = untouched;
+        surroundings around(input_);
+        const epq_status status = around.make(
+            statuses, [&](epq_error* error) { return epq_dup(handle, rights, null ? nullptr : &out, error); });
+        if (status != EPQ_OK) {
+            check(out == untouched, "a dup that fails gives no handle");
+            return;
+        }
+        check(live_.count(out) == 0 && std::find(dead_.begin(), dead_.end(), out) == dead_.end(),
+              "no handle is given out twice");
+        check(out >> 56 == handle >> 56, "a dup is of its parent's kind");
+        live_.emplace(out, named{found->second.of, rights});
+    }
+
+    void revoke() {
+        const std::uint64_t handle = some_handle();
+        const auto found = live_.find(handle);
+        surroundings around(input_);
+        const epq_status status = around.make({found == live_.end() ? EPQ_STALE : EPQ_OK},
+                                              [&](epq_error* error) { return epq_revoke(handle, error); });
+        if (status == EPQ_OK) {
+            announce(*found->second.of);
+            forget(handle);
         }
     }
 
@@ -418,7 +344,7 @@ class ffi_program {
     void try_send(const functions& kind) {
         const std::uint64_t handle = some_handle();
         legal statuses;
-        object* of = object_of(handle, kind, statuses);
+        object* of = object_of(handle, kind, EPQ_RIGHT_SEND, statuses);
         const std::size_t size = some_size(of);
         const bytes element = fresh_element(std::min<std::size_t>(size, 8192));
         const bool null = input_.below(16) == 1;
@@ -429,7 +355,7 @@ class ffi_program {
             statuses.add(EPQ_TYPE);
         }
         if (statuses.empty()) {
-            statuses.add(of->closed ? EPQ_CLOSED : EPQ_OK);
+            statuses.add(of->closed ? EPQ_CLOSED : room_in(*of) == 0 ? EPQ_FULL : EPQ_OK);
         }
         surroundings around(input_);
         const unsigned char nothing = 0;
@@ -438,14 +364,14 @@ class ffi_program {
         });
         if (status == EPQ_OK) {
             sent(handle, *of, element);
-            announce(handle, *of);
+            announce(*of);
         }
     }
 
     void send_n(const functions& kind) {
         const std::uint64_t handle = some_handle();
         legal statuses;
-        object* of = object_of(handle, kind, statuses);
+        object* of = object_of(handle, kind, EPQ_RIGHT_SEND, statuses);
         const std::size_t size = some_size(of);
         std::size_t count = input_.below(most_elements + 1);
         const bool huge = input_.below(16) == 1 && size > 1;
@@ -469,9 +395,15 @@ class ffi_program {
         if (of != nullptr && size != of->element_size) {
             statuses.add(EPQ_TYPE);
         }
-        if (statuses.empty()) {
-            statuses.add(of->closed && count != 0 ? EPQ_CLOSED : EPQ_OK);
-            if (count > 1) {
+        const bool legitimate = statuses.empty();
+        const std::size_t fits = of == nullptr ? 0 : std::min(count, room_in(*of));
+        if (legitimate) {
+            statuses.add(count == 0     ? EPQ_OK
+                         : of->closed   ? EPQ_CLOSED
+                         : fits == 0    ? EPQ_FULL
+                         : fits < count ? EPQ_PARTIAL
+                                        : EPQ_OK);
+            if (count > 1 && !kind.is_bounded) {
                 statuses.add(EPQ_PARTIAL); // only if memory ran out, see below
             }
         }
@@ -487,14 +419,19 @@ class ffi_program {
             return;
         }
         check(status != EPQ_OK || done == count, "EPQ_OK has sent all");
-        check(status != EPQ_PARTIAL || (done != 0 && done < count && failing_allocation::happened()),
-              "EPQ_PARTIAL has sent some, because memory ran out");
+        check(status != EPQ_PARTIAL || (done != 0 && done < count), "EPQ_PARTIAL has sent some");
+        check(status != EPQ_PARTIAL || (kind.is_bounded ? done == fits : failing_allocation::happened()),
+              "EPQ_PARTIAL has sent what fits, or what there was memory for");
         for (std::size_t i = 0; i < done; ++i) {
             sent(handle, *of, each[i]);
         }
         if (done != 0) {
-            announce(handle, *of);
+            announce(*of);
         }
+    }
+
+    static std::size_t room_in(const object& of) noexcept {
+        return of.capacity == 0 ? SIZE_MAX : static_cast<std::size_t>(of.capacity) - of.content.size();
     }
 
     static unsigned char* data_of(bytes& of) noexcept {
@@ -524,7 +461,7 @@ class ffi_program {
     void try_recv(const functions& kind) {
         const std::uint64_t handle = some_handle();
         legal statuses;
-        object* of = object_of(handle, kind, statuses);
+        object* of = object_of(handle, kind, EPQ_RIGHT_RECEIVE, statuses);
         const std::size_t size = some_size(of);
         bytes element(std::min<std::size_t>(size, 8192), 0xee);
         const bytes before = element;
@@ -552,7 +489,7 @@ class ffi_program {
     void recv_n(const functions& kind) {
         const std::uint64_t handle = some_handle();
         legal statuses;
-        object* of = object_of(handle, kind, statuses);
+        object* of = object_of(handle, kind, EPQ_RIGHT_RECEIVE, statuses);
         const std::size_t size = some_size(of);
         std::size_t capacity = input_.below(most_elements + 1);
         bytes elements(capacity * std::min<std::size_t>(size, 4096), 0xee);
@@ -595,8 +532,8 @@ class ffi_program {
     void stats(const functions& kind) {
         const std::uint64_t handle = some_handle();
         legal statuses;
-        object* of = object_of(handle, kind, statuses);
-        sized<epq_stats> out(input_, sizeof(epq_stats));
+        object* of = object_of(handle, kind, EPQ_RIGHT_OBSERVE, statuses);
+        sized<epq_stats> out(input_, sizeof(epq_stats), offsetof(epq_stats, capacity));
         const bytes before = out.memory();
         const bool null = input_.below(16) == 1;
         if (null || !out.large_enough()) {
@@ -617,14 +554,99 @@ class ffi_program {
         check(got.name == of->name, "statistics say its name");
         check(got.sends == of->sends && got.receives == of->receives, "statistics count exactly while nothing runs");
         check(got.length == of->content.size(), "statistics say how long it is");
+        check(!out.has_all() || got.capacity == of->capacity, "statistics say how much it holds");
         check(got.closed == (of->closed ? 1U : 0U), "statistics say whether it is closed");
         check(got.waiters == (of->armed ? 1U : 0U), "statistics count the watcher");
+    }
+
+    void list() {
+        const std::size_t capacity = input_.below(4);
+        std::vector<epq_handle_info> infos(capacity + 1);
+        std::uint64_t cursor = input_.below(4) == 1 ? input_.word() : 0;
+        const bool complete = cursor == 0;
+        std::size_t seen = 0;
+        do {
+            std::size_t listed = 99999;
+            infos[0].size = sizeof infos[0];
+            surroundings around(input_);
+            const epq_status status = around.make({capacity == 0 ? EPQ_ARG : EPQ_OK}, [&](epq_error* error) {
+                return epq_list(&cursor, infos.data(), capacity, &listed, error);
+            });
+            if (status != EPQ_OK) {
+                check(listed == 99999, "a list that fails writes nothing");
+                return;
+            }
+            check(listed <= capacity, "no more is listed than there is room for");
+            for (std::size_t i = 0; i < listed; ++i) {
+                const auto found = live_.find(infos[i].handle);
+                check(found != live_.end(), "what is listed is live");
+                const object& of = *found->second.of;
+                check(infos[i].rights == found->second.rights && infos[i].kind == of.kind,
+                      "a list says what it may do");
+                check(infos[i].name == of.name && infos[i].length == of.content.size(), "a list says what it is");
+                check(infos[i].closed == (of.closed ? 1U : 0U), "a list says whether it is closed");
+            }
+            seen += listed;
+        } while (cursor != 0);
+        check(!complete || seen == live_.size(), "all that is live is listed once");
+    }
+
+    void shutdown() {
+        const bool destroys = input_.flag();
+        const std::uint32_t flags = input_.below(8) == 1 ? input_.byte() : destroys ? EPQ_SHUTDOWN_DESTROY : 0;
+        sized<epq_shutdown_report> report(input_, sizeof(epq_shutdown_report));
+        const bool null = input_.below(4) == 1;
+        const bool reserved = input_.below(16) == 1;
+        report.get()->reserved = reserved ? 1 : 0;
+        epq_handle_info infos[2] = {};
+        infos[0].size = input_.below(8) == 1 ? input_.byte() : static_cast<std::uint32_t>(sizeof infos[0]);
+        if (infos[0].size > sizeof infos[0]) {
+            infos[0].size = sizeof infos[0];
+        }
+        report.get()->infos = input_.below(8) == 1 ? nullptr : infos;
+        report.get()->capacity = input_.below(3);
+        const bool bad_infos =
+            report.get()->capacity != 0 && (report.get()->infos == nullptr || infos[0].size != sizeof infos[0]);
+        legal statuses;
+        if (flags > EPQ_SHUTDOWN_DESTROY || (!null && (!report.large_enough() || reserved || bad_infos))) {
+            statuses.add(EPQ_ARG);
+        } else {
+            statuses.add(live_.empty() || flags == EPQ_SHUTDOWN_DESTROY ? EPQ_OK : EPQ_TIMEOUT);
+        }
+        const bytes before = report.memory();
+        const std::size_t held = live_.size();
+        surroundings around(input_);
+        const epq_status status = around.make(
+            statuses, [&](epq_error* error) { return epq_shutdown(0, flags, null ? nullptr : report.get(), error); });
+        if (status != EPQ_OK && status != EPQ_TIMEOUT) {
+            check(report.memory() == before, "a shutdown that fails reports nothing");
+            if (status == EPQ_NOMEM) {
+                check(failing_allocation::happened(), "memory ran out");
+            }
+            return;
+        }
+        if (!null) {
+            check(report.get()->held == held, "a shutdown tells how many handles were held");
+            check(report.get()->listed == std::min<std::size_t>(held, report.get()->capacity), "and lists what fits");
+            check(report.get()->pending_objects == 0, "and waits for the reclamation");
+        }
+        for (auto& [handle, each] : live_) {
+            if (!each.of->closed) {
+                each.of->closed = true;
+                announce(*each.of);
+            }
+        }
+        while (flags == EPQ_SHUTDOWN_DESTROY && !live_.empty()) {
+            announce(*live_.begin()->second.of);
+            forget_all(std::shared_ptr<object>(live_.begin()->second.of));
+        }
     }
 
     void initialise() {
         sized<epq_init_options> options(input_, sizeof(epq_init_options));
         sized<epq_init_reply> reply(input_, sizeof(epq_init_reply));
-        static constexpr std::uint32_t versions[] = {EPQ_ABI_VERSION, 0, 999, EPQ_ABI_VERSION + 1, 2000, 0xffffffff};
+        static constexpr std::uint32_t versions[] = {EPQ_ABI_VERSION, 0,   999, EPQ_ABI_VERSION + 1, 2000,
+                                                     0xffffffff,      1000};
         options.get()->abi_version = versions[input_.below(std::size(versions))];
         options.get()->incompat = input_.below(4) == 1 ? std::uint64_t{1} << 63 : 0;
         const bool null_options = input_.below(16) == 1;
@@ -633,7 +655,8 @@ class ffi_program {
         if (null_options || !options.large_enough() || (!null_reply && !reply.large_enough())) {
             statuses.add(EPQ_ARG);
         }
-        if (options.get()->abi_version != EPQ_ABI_VERSION || options.get()->incompat != 0) {
+        const std::uint32_t version = options.get()->abi_version;
+        if (version < EPQ_ABI_VERSION / 1000 * 1000 || version > EPQ_ABI_VERSION || options.get()->incompat != 0) {
             statuses.add(EPQ_ABI);
         }
         if (statuses.empty()) {
@@ -656,19 +679,20 @@ class ffi_program {
     void watch(const functions& kind) {
         const std::uint64_t handle = some_handle();
         legal statuses;
-        object* of = object_of(handle, kind, statuses);
+        object* of = object_of(handle, kind, EPQ_RIGHT_OBSERVE, statuses);
         if (statuses.empty()) {
-            statuses.add(EPQ_OK);
+            statuses.add(of->watcher == 0 || of->watcher == handle ? EPQ_OK : EPQ_RIGHTS);
         }
         surroundings around(input_);
         if (around.make(statuses, [&](epq_error* error) { return kind.watch(handle, error); }) == EPQ_OK) {
+            of->watcher = handle;
             of->armed = true;
         }
     }
-    void announce(std::uint64_t handle, object& of) {
+    void announce(object& of) {
         if (of.armed) {
             of.armed = false;
-            announced_.insert(handle);
+            announced_.insert(of.watcher);
         }
     }
     void take_announced() {
@@ -705,7 +729,7 @@ class ffi_program {
     }
 
     program& input_;
-    std::map<std::uint64_t, object> live_;
+    std::map<std::uint64_t, named> live_;
     std::vector<std::uint64_t> dead_;
     std::set<std::uint64_t> announced_;
     std::uint64_t last_ = 0;

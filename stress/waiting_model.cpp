@@ -224,7 +224,7 @@ struct parking_task : waiting<Derived, Senders + 2> {
             if (const int got = base::take(); got != 0) {
                 return got;
             }
-            if (!base::cell->arm(handle)) {
+            if (base::cell->claim(handle) != handle || !base::cell->arm()) {
                 return 0;
             }
             if (const int got = base::take(); got != 0) {
@@ -312,7 +312,8 @@ struct parking_without_a_second_look : parking_task<parking_without_a_second_loo
         } else if (thread == 1) {
             while (take() == 0) {
                 const int before = announced.load(env::acquire);
-                cell->arm(handle);
+                cell->claim(handle);
+                cell->arm();
                 while (announced.load(env::acquire) == before) {
                     env::pause();
                 }

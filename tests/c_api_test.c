@@ -5,6 +5,7 @@
  * answered. Also: errno is never touched, out-pointers are only written on success, each error says what it is about.
  */
 #define _GNU_SOURCE /* RTLD_DEFAULT */
+#include "c_api.h"
 #include "epoque.h"
 
 #include <dlfcn.h>
@@ -20,264 +21,6 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-/* ---- the matrix ------------------------------------------------------------------------------------------------------ */
-
-enum { first_status = EPQ_INTERNAL, last_status = EPQ_BUSY, statuses = last_status - first_status + 1 };
-static const char* const status_names[statuses] = {"INTERNAL", "SYS",   "RIGHTS", "STATE",   "LIMIT",   "TYPE",
-                                                   "ABI",      "NOMEM", "ARG",    "KIND",    "STALE",   "OK",
-                                                   "FULL",     "EMPTY", "CLOSED", "TIMEOUT", "PARTIAL", "BUSY"};
-
-enum function {
-    f_init,
-    f_create,
-    f_close,
-    f_destroy,
-    f_try_send,
-    f_try_recv,
-    f_send_n,
-    f_recv_n,
-    f_stats,
-    f_watch, /* of the queue; the stack's follow */
-    f_stack = 9,
-    f_notifier_open = f_watch + f_stack + 1,
-    f_notifier_take,
-    f_domain_get_stats,
-    f_domain_barrier,
-    functions
-};
-static const char* const function_names[functions] = {
-    [f_init] = "epq_init",
-    [f_create] = "epq_queue_create",
-    [f_close] = "epq_queue_close",
-    [f_destroy] = "epq_queue_destroy",
-    [f_try_send] = "epq_queue_try_send",
-    [f_try_recv] = "epq_queue_try_recv",
-    [f_send_n] = "epq_queue_send_n",
-    [f_recv_n] = "epq_queue_recv_n",
-    [f_stats] = "epq_queue_stats",
-    [f_watch] = "epq_queue_watch",
-    [f_stack + f_create] = "epq_stack_create",
-    [f_stack + f_close] = "epq_stack_close",
-    [f_stack + f_destroy] = "epq_stack_destroy",
-    [f_stack + f_try_send] = "epq_stack_try_send",
-    [f_stack + f_try_recv] = "epq_stack_try_recv",
-    [f_stack + f_send_n] = "epq_stack_send_n",
-    [f_stack + f_recv_n] = "epq_stack_recv_n",
-    [f_stack + f_stats] = "epq_stack_stats",
-    [f_stack + f_watch] = "epq_stack_watch",
-    [f_notifier_open] = "epq_notifier_open",
-    [f_notifier_take] = "epq_notifier_take",
-    [f_domain_get_stats] = "epq_domain_get_stats",
-    [f_domain_barrier] = "epq_domain_barrier",
-};
-
-/* What docs/boundary.md says that each function answers. ARG, NOMEM and SYS are everybody's: a bad epq_error; a process
- * or thread that has no memory, or no pthread key, for its first call. */
-#define BIT(status) (1u << ((status) - first_status))
-#define ALWAYS (BIT(EPQ_OK) | BIT(EPQ_ARG) | BIT(EPQ_NOMEM) | BIT(EPQ_SYS))
-#define MAKES (ALWAYS | BIT(EPQ_ABI) | BIT(EPQ_LIMIT))
-#define HANDLE (ALWAYS | BIT(EPQ_STALE) | BIT(EPQ_KIND))
-#define FLOW (HANDLE | BIT(EPQ_TYPE) | BIT(EPQ_CLOSED))
-static const unsigned documented[functions] = {
-    [f_init] = BIT(EPQ_OK) | BIT(EPQ_ARG) | BIT(EPQ_ABI),
-    [f_create] = MAKES,
-    [f_close] = HANDLE,
-    [f_destroy] = HANDLE,
-    [f_try_send] = FLOW,
-    [f_try_recv] = FLOW | BIT(EPQ_EMPTY),
-    [f_send_n] = FLOW | BIT(EPQ_PARTIAL),
-    [f_recv_n] = FLOW | BIT(EPQ_EMPTY) | BIT(EPQ_TIMEOUT),
-    [f_stats] = HANDLE,
-    [f_watch] = HANDLE,
-    [f_stack + f_create] = MAKES,
-    [f_stack + f_close] = HANDLE,
-    [f_stack + f_destroy] = HANDLE,
-    [f_stack + f_try_send] = FLOW,
-    [f_stack + f_try_recv] = FLOW | BIT(EPQ_EMPTY),
-    [f_stack + f_send_n] = FLOW, /* all or nothing: never PARTIAL */
-    [f_stack + f_recv_n] = FLOW | BIT(EPQ_EMPTY) | BIT(EPQ_TIMEOUT),
-    [f_stack + f_stats] = HANDLE,
-    [f_stack + f_watch] = HANDLE,
-    [f_notifier_open] = ALWAYS,
-    [f_notifier_take] = ALWAYS | BIT(EPQ_BUSY),
-    [f_domain_get_stats] = ALWAYS,
-    [f_domain_barrier] = ALWAYS,
-};
-
-/* What cannot be brought about here, and why. */
-static const unsigned out_of_reach = BIT(EPQ_LIMIT) | BIT(EPQ_INTERNAL);
-static const char* const why_out_of_reach =
-    "LIMIT needs 16,777,216 live objects (about 20 GiB); INTERNAL would be a defect.\n"
-    "FULL, STATE and RIGHTS belong to no function of this version.\n";
-
-static unsigned reached[functions];
-static int failures;
-
-static const char* name_of(int status) {
-    return status < first_status || status > last_status ? "?" : status_names[status - first_status];
-}
-
-static void complain(int line, const char* what) {
-    fprintf(stderr, "c_api_test.c:%d: %s\n", line, what);
-    ++failures;
-}
-
-static epq_error error; /* of the latest call */
-
-static void fresh_error(void) {
-    memset(&error, 0x5a, sizeof error);
-    error.size = sizeof error;
-    error.trace = 4711;
-    errno = 77;
-}
-
-static void check_error(int line, epq_status status, uint64_t handle) {
-    static const int untouched = 0x5a5a5a5a;
-    if (error.trace != 4711) {
-        complain(line, "error.trace was changed");
-    }
-    if (status >= 0) {
-        if (error.code != untouched) {
-            complain(line, "error was written although the status is no error");
-        }
-        return;
-    }
-    if (error.size != sizeof error) {
-        return; /* there was no room to say anything */
-    }
-    if (error.code != (int32_t)status || error.op == 0 || error.reserved != 0 || error.action == EPQ_ACTION_NONE) {
-        complain(line, "error does not describe the failure");
-    }
-    if (memchr(error.msg, 0, sizeof error.msg) == NULL || strlen(error.msg) < 20) {
-        complain(line, "error.msg does not end, or says nothing");
-    }
-    if (strlen(error.msg) == sizeof error.msg - 1) {
-        fprintf(stderr, "c_api_test.c:%d: the message was cut: %s\n", line, error.msg);
-        ++failures;
-    }
-    if (error.handle != handle) {
-        complain(line, "error.handle is not the handle that was passed");
-    }
-    if ((status == EPQ_SYS) != (error.sys_errno != 0)) {
-        complain(line, "error.sys_errno does not go with the status");
-    }
-}
-
-static void expect(int line, enum function f, epq_status wanted, epq_status got, uint64_t handle, const char* text) {
-    if (errno != 77) {
-        complain(line, "errno was touched");
-    }
-    if (got != wanted) {
-        fprintf(stderr, "c_api_test.c:%d: %s\n  answered %s (%s), not %s\n", line, text, name_of(got),
-                got < 0 && error.size == sizeof error ? error.msg : epq_strerror(got), name_of(wanted));
-        ++failures;
-        return;
-    }
-    check_error(line, got, handle);
-    reached[f] |= BIT(got);
-}
-
-/* EXPECT(function, status, handle, call): the call must answer the status. */
-#define EXPECT(f, wanted, handle, call)                                                                                \
-    do {                                                                                                               \
-        fresh_error();                                                                                                 \
-        expect(__LINE__, (f), (wanted), (call), (handle), #call);                                                      \
-    } while (0)
-
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            complain(__LINE__, "not so: " #condition);                                                                 \
-        }                                                                                                              \
-    } while (0)
-
-/* ---- both kinds behind one table ---------------------------------------------------------------------------------------- */
-
-struct kind {
-    enum function first; /* its create */
-    uint64_t number;
-    epq_status (*create)(const epq_options*, uint64_t*, epq_error*);
-    epq_status (*close)(uint64_t, epq_error*);
-    epq_status (*destroy)(uint64_t, epq_error*);
-    epq_status (*try_send)(uint64_t, const void*, size_t, epq_error*);
-    epq_status (*try_recv)(uint64_t, void*, size_t, epq_error*);
-    epq_status (*send_n)(uint64_t, const void*, size_t, size_t, size_t*, epq_error*);
-    epq_status (*recv_n)(uint64_t, void*, size_t, size_t, size_t*, int64_t, epq_error*);
-    epq_status (*stats)(uint64_t, epq_stats*, epq_error*);
-    epq_status (*watch)(uint64_t, epq_error*);
-};
-
-#define ADAPT(type)                                                                                                    \
-    static epq_##type type##_of(uint64_t bits) {                                                                       \
-        epq_##type handle;                                                                                             \
-        handle.bits = bits;                                                                                            \
-        return handle;                                                                                                 \
-    }                                                                                                                  \
-    static epq_status type##_create(const epq_options* options, uint64_t* out, epq_error* e) {                         \
-        epq_##type handle = type##_of(out == NULL ? 0 : *out);                                                         \
-        epq_status status = epq_##type##_create(options, out == NULL ? NULL : &handle, e);                             \
-        if (out != NULL) {                                                                                             \
-            *out = handle.bits;                                                                                        \
-        }                                                                                                              \
-        return status;                                                                                                 \
-    }                                                                                                                  \
-    static epq_status type##_close(uint64_t h, epq_error* e) {                                                         \
-        return epq_##type##_close(type##_of(h), e);                                                                    \
-    }                                                                                                                  \
-    static epq_status type##_destroy(uint64_t h, epq_error* e) {                                                       \
-        return epq_##type##_destroy(type##_of(h), e);                                                                  \
-    }                                                                                                                  \
-    static epq_status type##_try_send(uint64_t h, const void* from, size_t size, epq_error* e) {                       \
-        return epq_##type##_try_send(type##_of(h), from, size, e);                                                     \
-    }                                                                                                                  \
-    static epq_status type##_try_recv(uint64_t h, void* to, size_t size, epq_error* e) {                               \
-        return epq_##type##_try_recv(type##_of(h), to, size, e);                                                       \
-    }                                                                                                                  \
-    static epq_status type##_send_n(uint64_t h, const void* from, size_t size, size_t n, size_t* sent, epq_error* e) { \
-        return epq_##type##_send_n(type##_of(h), from, size, n, sent, e);                                              \
-    }                                                                                                                  \
-    static epq_status type##_recv_n(uint64_t h, void* to, size_t size, size_t n, size_t* got, int64_t ns,              \
-                                    epq_error* e) {                                                                    \
-        return epq_##type##_recv_n(type##_of(h), to, size, n, got, ns, e);                                             \
-    }                                                                                                                  \
-    static epq_status type##_stats(uint64_t h, epq_stats* out, epq_error* e) {                                         \
-        return epq_##type##_stats(type##_of(h), out, e);                                                               \
-    }                                                                                                                  \
-    static epq_status type##_watch(uint64_t h, epq_error* e) {                                                         \
-        return epq_##type##_watch(type##_of(h), e);                                                                    \
-    }
-
-ADAPT(queue)
-ADAPT(stack)
-
-static const struct kind kinds[2] = {
-    {f_create, EPQ_KIND_QUEUE, queue_create, queue_close, queue_destroy, queue_try_send, queue_try_recv, queue_send_n,
-     queue_recv_n, queue_stats, queue_watch},
-    {(enum function)(f_create + f_stack), EPQ_KIND_STACK, stack_create, stack_close, stack_destroy, stack_try_send,
-     stack_try_recv, stack_send_n, stack_recv_n, stack_stats, stack_watch}};
-
-/* The kind's number of a queue function. */
-static enum function of(const struct kind* k, enum function f) {
-    return (enum function)((int)k->first + (int)f - (int)f_create);
-}
-
-static epq_options good_options(void) {
-    epq_options options;
-    memset(&options, 0, sizeof options);
-    options.size = sizeof options;
-    options.element_size = sizeof(uint64_t);
-    options.type_id = 99;
-    strcpy(options.name, "orders");
-    return options;
-}
-
-static uint64_t make(const struct kind* k) {
-    const epq_options options = good_options();
-    uint64_t handle = 0;
-    EXPECT(of(k, f_create), EPQ_OK, 0, k->create(&options, &handle, &error));
-    return handle;
-}
 
 /* ---- memory that runs out: operator new of this program, written in C ---------------------------------------------------
  * In C, because sanitizer runtimes bring an operator new of their own into each C++ program, which can't be replaced. */
@@ -340,11 +83,13 @@ static void all_answer(epq_status wanted) {
     uint32_t more = 4242;
     int32_t fd = 4242;
     epq_domain_stats domain;
+    epq_handle_info info;
+    uint64_t cursor = 0;
     int i;
-    for (i = 0; i < 2; ++i) {
+    for (i = 0; i < kinds_count; ++i) {
         const struct kind* k = &kinds[i];
         const uint64_t any = k->number << 56 | 1;
-        const epq_options options = good_options();
+        const epq_options options = good_options(k);
         epq_stats stats;
         uint64_t made = 4242;
         memset(&stats, 0, sizeof stats);
@@ -366,6 +111,13 @@ static void all_answer(epq_status wanted) {
     EXPECT(f_notifier_take, wanted, 0, epq_notifier_take(handles, 2, &count, &more, &error));
     EXPECT(f_domain_get_stats, wanted, 0, epq_domain_get_stats(&domain, &error));
     EXPECT(f_domain_barrier, wanted, 0, epq_domain_barrier(&error));
+    EXPECT(f_dup, wanted, 1, epq_dup(1, EPQ_RIGHT_ALL, handles, &error));
+    EXPECT(f_revoke, wanted, 1, epq_revoke(1, &error));
+    memset(&info, 0, sizeof info);
+    info.size = sizeof info;
+    EXPECT(f_list, wanted, 0, epq_list(&cursor, &info, 1, &count, &error));
+    EXPECT(f_shutdown, wanted, 0, epq_shutdown(0, 0, NULL, &error));
+    CHECK(info.kind == 0 && cursor == 0);
     CHECK(count == 4242 && more == 4242 && fd == 4242 && domain.epoch == 0);
 }
 
@@ -430,11 +182,17 @@ static void test_init(void) {
     reply.features = 4711;
     options.abi_version = EPQ_ABI_VERSION + 1;
     EXPECT(f_init, EPQ_ABI, 0, epq_init(&options, &reply, &error));
+    CHECK(strstr(error.msg, "the library is too old. Install a newer libepoque.") != NULL);
     options.abi_version = EPQ_ABI_VERSION - 1000;
     EXPECT(f_init, EPQ_ABI, 0, epq_init(&options, &reply, &error));
+    CHECK(strstr(error.msg, "the header is too old. Rebuild with the library's epoque.h.") != NULL);
     options.abi_version = EPQ_ABI_VERSION;
     options.incompat = UINT64_C(1) << 63;
     EXPECT(f_init, EPQ_ABI, 0, epq_init(&options, &reply, &error));
+    CHECK(strstr(error.msg, "needs features 0x8000000000000000, which are not here.") != NULL);
+    options.incompat = 0;
+    options.abi_version = EPQ_ABI_VERSION / 1000 * 1000; /* an older minor version of the same major one */
+    EXPECT(f_init, EPQ_OK, 0, epq_init(&options, NULL, &error));
     CHECK(reply.features == 4711);
 
     memset(&larger, 0, sizeof larger);
@@ -460,31 +218,36 @@ static void test_options(const struct kind* k) {
         epq_options options;
         uint64_t newer;
     } larger;
-    epq_options options = good_options();
+    epq_options options = good_options(k);
     uint64_t out = 4242;
     const enum function f = of(k, f_create);
 
     EXPECT(f, EPQ_ARG, 0, k->create(NULL, &out, &error));
     EXPECT(f, EPQ_ARG, 0, k->create(&options, NULL, &error));
-    options.size -= 1;
+    options.size = offsetof(epq_options, capacity) - 1; /* less than version 1.0 had */
     EXPECT(f, EPQ_ARG, 0, k->create(&options, &out, &error));
     options.size = UINT32_MAX;
     EXPECT(f, EPQ_ARG, 0, k->create(&options, &out, &error));
-    options = good_options();
+    options = good_options(k);
     options.element_size = 0;
     EXPECT(f, EPQ_ARG, 0, k->create(&options, &out, &error));
     options.element_size = EPQ_MAX_ELEMENT_SIZE + 1;
     EXPECT(f, EPQ_ARG, 0, k->create(&options, &out, &error));
-    options = good_options();
+    options = good_options(k);
     options.flags = 1;
     EXPECT(f, EPQ_ARG, 0, k->create(&options, &out, &error));
-    options = good_options();
+    options = good_options(k);
     options.reserved = 1;
     EXPECT(f, EPQ_ARG, 0, k->create(&options, &out, &error));
-    options = good_options();
+    options = good_options(k);
+    options.capacity = k->capacity == 0 ? 1 : 0;
+    EXPECT(f, EPQ_ARG, 0, k->create(&options, &out, &error));
+    options.capacity = EPQ_MAX_CAPACITY + 1;
+    EXPECT(f, EPQ_ARG, 0, k->create(&options, &out, &error));
+    options = good_options(k);
     memset(options.name, 'x', sizeof options.name);
     EXPECT(f, EPQ_ARG, 0, k->create(&options, &out, &error));
-    larger.options = good_options();
+    larger.options = good_options(k);
     larger.options.size = sizeof larger;
     larger.newer = 7;
     EXPECT(f, EPQ_ABI, 0, k->create(&larger.options, &out, &error));
@@ -494,12 +257,45 @@ static void test_options(const struct kind* k) {
     EXPECT(of(k, f_destroy), EPQ_OK, 0, k->destroy(out, NULL));
 
     /* The limits, and a name that is as long as can be. */
-    options = good_options();
+    options = good_options(k);
     options.element_size = EPQ_MAX_ELEMENT_SIZE;
     memset(options.name, 'x', sizeof options.name - 1);
     EXPECT(f, EPQ_OK, 0, k->create(&options, &out, &error));
     EXPECT(of(k, f_try_send), EPQ_TYPE, out, k->try_send(out, &out, EPQ_MAX_ELEMENT_SIZE - 1, &error));
     EXPECT(of(k, f_destroy), EPQ_OK, 0, k->destroy(out, NULL));
+}
+
+/* What a header of version 1.0 has, and every size up to ours: works, and nothing beyond the size is read or written. */
+static void test_older_structs(const struct kind* k) {
+    enum { first_options = offsetof(epq_options, capacity), first_stats = offsetof(epq_stats, capacity) };
+    epq_options options = good_options(k);
+    epq_stats stats;
+    uint32_t size;
+    uint64_t out = 4242;
+    for (size = first_options; size < sizeof options; ++size) {
+        options = good_options(k);
+        options.size = size;
+        options.capacity = UINT64_MAX; /* what happens to lie behind an older caller's struct */
+        if (k->capacity == 0) {
+            EXPECT(of(k, f_create), EPQ_OK, 0, k->create(&options, &out, &error));
+            EXPECT(of(k, f_destroy), EPQ_OK, out, k->destroy(out, &error));
+        } else {
+            EXPECT(of(k, f_create), EPQ_ARG, 0, k->create(&options, &out, &error));
+            CHECK(strstr(error.msg, "capacity is 0.") != NULL);
+        }
+    }
+    out = make(k);
+    for (size = first_stats; size < sizeof stats; ++size) {
+        memset(&stats, 0x5a, sizeof stats);
+        stats.size = size;
+        EXPECT(of(k, f_stats), EPQ_OK, out, k->stats(out, &stats, &error));
+        CHECK(stats.size == size && stats.element_size == 8 && stats.capacity == UINT64_C(0x5a5a5a5a5a5a5a5a));
+    }
+    stats.size = first_stats - 1;
+    stats.sends = 4242;
+    EXPECT(of(k, f_stats), EPQ_ARG, out, k->stats(out, &stats, &error));
+    CHECK(stats.sends == 4242);
+    EXPECT(of(k, f_destroy), EPQ_OK, out, k->destroy(out, &error));
 }
 
 static void test_flow(const struct kind* k) {
@@ -521,7 +317,7 @@ static void test_flow(const struct kind* k) {
     CHECK(count == 3);
     EXPECT(of(k, f_recv_n), EPQ_OK, handle, k->recv_n(handle, out, sizeof *out, 4, &count, -1, &error));
     CHECK(count == 3 && out[1] == 12 && out[3] == 4242);
-    CHECK(k->number == EPQ_KIND_QUEUE ? out[0] == 11 && out[2] == 13 : out[0] == 13 && out[2] == 11);
+    CHECK(k->is_fifo ? out[0] == 11 && out[2] == 13 : out[0] == 13 && out[2] == 11);
     EXPECT(of(k, f_send_n), EPQ_OK, handle, k->send_n(handle, NULL, sizeof *in, 0, &count, NULL));
     CHECK(count == 0);
 
@@ -580,7 +376,7 @@ static void test_stats(const struct kind* k) {
     (void)k->watch(handle, NULL);
     (void)k->close(handle, NULL);
     EXPECT(of(k, f_stats), EPQ_OK, handle, k->stats(handle, &stats, &error));
-    CHECK(stats.closed == 1 && stats.waiters == 0);
+    CHECK(stats.closed == 1 && stats.waiters == 0 && stats.capacity == k->capacity);
     memset(&larger, 0xff, sizeof larger);
     larger.stats.size = sizeof larger;
     EXPECT(of(k, f_stats), EPQ_OK, handle, k->stats(handle, &larger.stats, &error));
@@ -608,6 +404,12 @@ static void all_refuse(const struct kind* k, uint64_t handle, epq_status wanted)
     EXPECT(of(k, f_recv_n), wanted, handle, k->recv_n(handle, &element, sizeof element, 1, &count, -1, &error));
     EXPECT(of(k, f_stats), wanted, handle, k->stats(handle, &stats, &error));
     EXPECT(of(k, f_watch), wanted, handle, k->watch(handle, &error));
+    if (wanted == EPQ_STALE) {
+        uint64_t out = 4242;
+        EXPECT(f_dup, wanted, handle, epq_dup(handle, EPQ_RIGHT_ALL, &out, &error));
+        EXPECT(f_revoke, wanted, handle, epq_revoke(handle, &error));
+        CHECK(out == 4242);
+    }
     CHECK(element == 4242 && count == 4242 && stats.element_size == 0);
 }
 
@@ -634,11 +436,68 @@ static void test_handles(const struct kind* k, const struct kind* other) {
     EXPECT(of(k, f_destroy), EPQ_OK, live, k->destroy(live, &error));
 }
 
+/* A handle for each set of rights: what it has no right to is refused, and what is refused has not happened. */
+static void test_rights(const struct kind* k) {
+    const uint64_t all = make(k);
+    uint64_t element = 4242;
+    uint64_t out = 4242;
+    uint64_t some;
+    size_t count = 4242;
+    uint32_t rights;
+    epq_stats stats;
+    memset(&stats, 0, sizeof stats);
+    stats.size = sizeof stats;
+    EXPECT(f_dup, EPQ_ARG, all, epq_dup(all, 0, &out, &error));
+    EXPECT(f_dup, EPQ_ARG, all, epq_dup(all, EPQ_RIGHT_ALL + 1, &out, &error));
+    EXPECT(f_dup, EPQ_ARG, all, epq_dup(all, EPQ_RIGHT_ALL, NULL, &error));
+    CHECK(out == 4242);
+    for (rights = 1; rights <= EPQ_RIGHT_ALL; ++rights) {
+        EXPECT(f_dup, EPQ_OK, all, epq_dup(all, rights, &some, &error));
+        CHECK(some != all && some >> 56 == k->number);
+        if ((rights & EPQ_RIGHT_SEND) == 0) {
+            EXPECT(of(k, f_try_send), EPQ_RIGHTS, some, k->try_send(some, &element, sizeof element, &error));
+            CHECK(strstr(error.msg, "has no right to send.") != NULL && error.action == EPQ_ACTION_ESCALATE);
+            EXPECT(of(k, f_send_n), EPQ_RIGHTS, some, k->send_n(some, &element, sizeof element, 1, &count, &error));
+        }
+        if ((rights & EPQ_RIGHT_RECEIVE) == 0) {
+            EXPECT(of(k, f_try_recv), EPQ_RIGHTS, some, k->try_recv(some, &element, sizeof element, &error));
+            CHECK(strstr(error.msg, "has no right to receive.") != NULL);
+            EXPECT(of(k, f_recv_n), EPQ_RIGHTS, some, k->recv_n(some, &element, sizeof element, 1, &count, -1, &error));
+        }
+        if ((rights & EPQ_RIGHT_CLOSE) == 0) {
+            EXPECT(of(k, f_close), EPQ_RIGHTS, some, k->close(some, &error));
+            CHECK(strstr(error.msg, "has no right to close.") != NULL);
+        }
+        if ((rights & EPQ_RIGHT_OBSERVE) == 0) {
+            EXPECT(of(k, f_stats), EPQ_RIGHTS, some, k->stats(some, &stats, &error));
+            CHECK(strstr(error.msg, "has no right to observe.") != NULL);
+            EXPECT(of(k, f_watch), EPQ_RIGHTS, some, k->watch(some, &error));
+        }
+        if ((rights & EPQ_RIGHT_DESTROY) == 0) {
+            EXPECT(of(k, f_destroy), EPQ_RIGHTS, some, k->destroy(some, &error));
+            CHECK(strstr(error.msg, "has no right to destroy.") != NULL);
+        }
+        if (rights != EPQ_RIGHT_ALL) {
+            EXPECT(f_dup, EPQ_RIGHTS, some, epq_dup(some, EPQ_RIGHT_ALL, &out, &error));
+        }
+        EXPECT(f_revoke, EPQ_OK, some, epq_revoke(some, &error));
+        EXPECT(f_revoke, EPQ_STALE, some, epq_revoke(some, &error));
+    }
+    CHECK(element == 4242 && out == 4242 && count == 4242 && stats.element_size == 0);
+    EXPECT(f_dup, EPQ_OK, all, epq_dup(all, EPQ_RIGHT_ALL, &some, &error));
+    EXPECT(of(k, f_watch), EPQ_OK, all, k->watch(all, &error));
+    EXPECT(of(k, f_watch), EPQ_RIGHTS, some, k->watch(some, &error)); /* an object is watched by one handle */
+    EXPECT(f_revoke, EPQ_OK, all, epq_revoke(all, &error));
+    EXPECT(of(k, f_try_send), EPQ_OK, some, k->try_send(some, &element, sizeof element, &error));
+    EXPECT(of(k, f_destroy), EPQ_OK, some, k->destroy(some, &error));
+    all_refuse(k, all, EPQ_STALE);
+}
+
 /* An error struct whose size nobody set: nothing is done, nothing is written. */
 static void test_bad_error(const struct kind* k) {
     static const uint32_t sizes[3] = {0, sizeof(epq_error) - 1, UINT32_MAX};
     const uint64_t handle = make(k);
-    const epq_options options = good_options();
+    const epq_options options = good_options(k);
     uint64_t element = 1;
     size_t count;
     epq_stats stats;
@@ -663,6 +522,10 @@ static void test_bad_error(const struct kind* k) {
         EXPECT_ARG(of(k, f_stats), k->stats(handle, &stats, &error));
         EXPECT_ARG(of(k, f_watch), k->watch(handle, &error));
         EXPECT_ARG(f_domain_barrier, epq_domain_barrier(&error));
+        EXPECT_ARG(f_dup, epq_dup(handle, EPQ_RIGHT_ALL, &out, &error));
+        EXPECT_ARG(f_revoke, epq_revoke(handle, &error));
+        EXPECT_ARG(f_list, epq_list(&out, NULL, 1, &count, &error));
+        EXPECT_ARG(f_shutdown, epq_shutdown(0, 0, NULL, &error));
     }
 #undef EXPECT_ARG
     EXPECT(of(k, f_try_send), EPQ_OK, handle, k->try_send(handle, &element, sizeof element, &error)); /* still open */
@@ -673,7 +536,7 @@ static void test_bad_error(const struct kind* k) {
 static void test_no_memory(const struct kind* k) {
     enum { most = 300000 };
     static uint64_t many[most];
-    const epq_options options = good_options();
+    const epq_options options = good_options(k);
     const uint64_t handle = make(k);
     uint64_t out = 4242;
     uint64_t sum = 0;
@@ -722,6 +585,37 @@ static void test_no_memory(const struct kind* k) {
     EXPECT(of(k, f_destroy), EPQ_OK, handle, k->destroy(handle, &error));
 }
 
+/* A bounded kind to its limit, and no memory in a create. */
+static void test_full(const struct kind* k) {
+    epq_options options = good_options(k);
+    const uint64_t in[5] = {1, 2, 3, 4, 5};
+    uint64_t out[5] = {0, 0, 0, 0, 0};
+    uint64_t handle = 4242;
+    size_t count = 4242;
+    no_memory = 1;
+    EXPECT(of(k, f_create), EPQ_NOMEM, 0, k->create(&options, &handle, &error));
+    no_memory = 0;
+    CHECK(handle == 4242);
+    options.capacity = 4;
+    EXPECT(of(k, f_create), EPQ_OK, 0, k->create(&options, &handle, &error));
+    EXPECT(of(k, f_send_n), EPQ_PARTIAL, handle, k->send_n(handle, in, sizeof *in, 5, &count, &error));
+    CHECK(count == 4);
+    count = 4242;
+    EXPECT(of(k, f_try_send), EPQ_FULL, handle, k->try_send(handle, in, sizeof *in, &error));
+    EXPECT(of(k, f_send_n), EPQ_FULL, handle, k->send_n(handle, in, sizeof *in, 5, &count, &error));
+    CHECK(count == 4242);
+    EXPECT(of(k, f_send_n), EPQ_OK, handle, k->send_n(handle, in, sizeof *in, 0, &count, &error));
+    CHECK(count == 0);
+    EXPECT(of(k, f_try_recv), EPQ_OK, handle, k->try_recv(handle, out, sizeof *out, &error));
+    EXPECT(of(k, f_try_send), EPQ_OK, handle, k->try_send(handle, &in[4], sizeof *in, &error));
+    EXPECT(of(k, f_close), EPQ_OK, handle, k->close(handle, &error)); /* of a full one: drains as it should */
+    EXPECT(of(k, f_try_send), EPQ_CLOSED, handle, k->try_send(handle, in, sizeof *in, &error));
+    EXPECT(of(k, f_recv_n), EPQ_OK, handle, k->recv_n(handle, &out[1], sizeof *out, 4, &count, -1, &error));
+    CHECK(count == 4 && memcmp(in, out, sizeof in) == 0);
+    EXPECT(of(k, f_try_recv), EPQ_CLOSED, handle, k->try_recv(handle, out, sizeof *out, &error));
+    EXPECT(of(k, f_destroy), EPQ_OK, handle, k->destroy(handle, &error));
+}
+
 /* A thread's life with every function in it, in which the allocation number `fail_at` fails. Whatever a call says was
  * sent is received once, in order; whatever failed changed nothing and succeeds when it is repeated. */
 struct scenario {
@@ -751,7 +645,7 @@ static void* run_scenario(void* argument) {
     struct scenario* s = argument;
     const struct kind* k = s->kind;
     const size_t size = sizeof(struct large);
-    epq_options options = good_options();
+    epq_options options = good_options(k);
     uint64_t handle = 0;
     uint64_t next = 0; /* the first that was not sent */
     size_t received = 0;
@@ -792,7 +686,7 @@ static void* run_scenario(void* argument) {
     }
     CHECK(received == all + 1);
     for (i = 0; i < received; ++i) {
-        if (out[i].number != (k->number == EPQ_KIND_QUEUE ? i : all - i)) {
+        if (out[i].number != (k->is_fifo ? i : all - i)) {
             complain(__LINE__, "an element was lost, doubled or out of order");
             break;
         }
@@ -810,7 +704,7 @@ static void test_every_allocation_may_fail(const struct kind* k) {
     s.kind = k;
     /* The library pools blocks of up to 32 sizes; when these are used up, every block is an allocation. */
     for (size = 3000; size < 3000 + 40 * 16; size += 16) {
-        epq_options options = good_options();
+        epq_options options = good_options(k);
         uint64_t handle = 0;
         options.element_size = size;
         EXPECT(of(k, f_create), EPQ_OK, 0, k->create(&options, &handle, &error));
@@ -828,7 +722,8 @@ static void test_every_allocation_may_fail(const struct kind* k) {
     }
     printf("%s to _destroy: each of %ld allocations has failed once, and nothing was lost\n", function_names[k->first],
            count);
-    CHECK(count > 5); /* a thread's record, the object, its waiting cell, its first block, further blocks */
+    /* A thread's record, the object, its waiting cell, its first block (of a bounded one several), further blocks. */
+    CHECK(count > (k->number == EPQ_KIND_SPSC ? 3 : 5));
 }
 
 /* ---- notifier ----------------------------------------------------------------------------------------------------------------- */
@@ -836,20 +731,25 @@ static void test_every_allocation_may_fail(const struct kind* k) {
 static void test_no_descriptors(void) {
     struct rlimit before;
     struct rlimit none;
-    const uint64_t queue = make(&kinds[0]);
-    const uint64_t stack = make(&kinds[1]);
+    uint64_t handles[kinds_count];
     int32_t fd = 4242;
+    int i;
+    for (i = 0; i < kinds_count; ++i) {
+        handles[i] = make(&kinds[i]);
+    }
     CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
     none = before;
     none.rlim_cur = 0;
     CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
     EXPECT(f_notifier_open, EPQ_SYS, 0, epq_notifier_open(&fd, &error));
     CHECK(error.sys_errno == EMFILE && fd == 4242);
-    EXPECT(f_watch, EPQ_SYS, queue, queue_watch(queue, &error));
-    EXPECT(of(&kinds[1], f_watch), EPQ_SYS, stack, stack_watch(stack, &error));
+    for (i = 0; i < kinds_count; ++i) {
+        EXPECT(of(&kinds[i], f_watch), EPQ_SYS, handles[i], kinds[i].watch(handles[i], &error));
+    }
     CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
-    EXPECT(f_destroy, EPQ_OK, queue, queue_destroy(queue, NULL));
-    EXPECT(of(&kinds[1], f_destroy), EPQ_OK, stack, stack_destroy(stack, NULL));
+    for (i = 0; i < kinds_count; ++i) {
+        EXPECT(of(&kinds[i], f_destroy), EPQ_OK, handles[i], kinds[i].destroy(handles[i], NULL));
+    }
 }
 
 static int readable(int32_t fd) {
@@ -949,6 +849,65 @@ static void test_takers_exclude_each_other(void) {
     CHECK(pthread_join(thread, NULL) == 0);
 }
 
+/* ---- the ends of an spsc ------------------------------------------------------------------------------------------------------ */
+
+enum { crowd = 2000 };
+static int done_crowding; /* under the mutex */
+
+struct crowd {
+    uint64_t handle;
+    unsigned char elements[crowd][1024];
+};
+
+/* Is in a send for about half of the time, and in a receive for the other half. */
+static void* crowd_both_ends(void* argument) {
+    struct crowd* c = argument;
+    int done = 0;
+    while (!done) {
+        size_t count;
+        (void)epq_spsc_send_n(spsc_of(c->handle), c->elements, sizeof c->elements[0], crowd, &count, NULL);
+        (void)epq_spsc_recv_n(spsc_of(c->handle), c->elements, sizeof c->elements[0], crowd, &count, 0, NULL);
+        pthread_mutex_lock(&mutex);
+        done = done_crowding;
+        pthread_mutex_unlock(&mutex);
+    }
+    return NULL;
+}
+
+static void test_ends_of_spsc(void) {
+    static struct crowd c;
+    static unsigned char element[1024];
+    const struct kind* k = &kinds[3];
+    const size_t size = sizeof element;
+    epq_options options = good_options(k);
+    pthread_t thread;
+    size_t count = 4242;
+    epq_status status;
+    options.element_size = (uint32_t)size;
+    options.capacity = crowd;
+    EXPECT(of(k, f_create), EPQ_OK, 0, k->create(&options, &c.handle, &error));
+    CHECK(pthread_create(&thread, NULL, crowd_both_ends, &c) == 0);
+#define UNTIL_BUSY(f, call)                                                                                            \
+    do {                                                                                                               \
+        count = 4242;                                                                                                  \
+        fresh_error();                                                                                                 \
+        status = (call);                                                                                               \
+        CHECK(status >= 0);                                                                                            \
+    } while (status != EPQ_BUSY);                                                                                      \
+    expect(__LINE__, of(k, (f)), EPQ_BUSY, status, 0, #call " while another thread is at this end");                   \
+    CHECK(count == 4242)
+    UNTIL_BUSY(f_try_send, k->try_send(c.handle, element, size, &error));
+    UNTIL_BUSY(f_send_n, k->send_n(c.handle, element, size, 1, &count, &error));
+    UNTIL_BUSY(f_try_recv, k->try_recv(c.handle, element, size, &error));
+    UNTIL_BUSY(f_recv_n, k->recv_n(c.handle, element, size, 1, &count, 1, &error));
+#undef UNTIL_BUSY
+    pthread_mutex_lock(&mutex);
+    done_crowding = 1;
+    pthread_mutex_unlock(&mutex);
+    CHECK(pthread_join(thread, NULL) == 0);
+    EXPECT(of(k, f_destroy), EPQ_OK, c.handle, k->destroy(c.handle, &error));
+}
+
 /* ---- domain --------------------------------------------------------------------------------------------------------------------- */
 
 static void test_domain(void) {
@@ -972,8 +931,155 @@ static void test_domain(void) {
     EXPECT(f_domain_get_stats, EPQ_ARG, 0, epq_domain_get_stats(&stats, &error));
 }
 
+/* ---- what there is, and an end in order ------------------------------------------------------------------------------------- */
+
+enum { infos_count = 3 };
+
+/* Whether one of the infos is about this handle. */
+static const epq_handle_info* info_of(const epq_handle_info* infos, size_t count, uint64_t handle) {
+    size_t i;
+    for (i = 0; i < count; ++i) {
+        if (infos[i].handle == handle) {
+            return &infos[i];
+        }
+    }
+    return NULL;
+}
+
+static void test_list(void) {
+    struct {
+        epq_handle_info info;
+        uint64_t newer;
+    } larger[2];
+    const struct kind* k = &kinds[0];
+    const uint64_t all = make(k);
+    const uint64_t stack = make(&kinds[1]);
+    epq_handle_info infos[infos_count];
+    const epq_handle_info* found;
+    uint64_t element = 1;
+    uint64_t dup = 0;
+    uint64_t cursor = 0;
+    size_t seen[3] = {0, 0, 0};
+    size_t listed = 4242;
+    int i;
+
+    (void)k->try_send(all, &element, sizeof element, NULL);
+    EXPECT(f_dup, EPQ_OK, all, epq_dup(all, EPQ_RIGHT_SEND | EPQ_RIGHT_OBSERVE, &dup, &error));
+    (void)kinds[1].close(stack, NULL);
+    memset(infos, 0x5a, sizeof infos);
+    infos[0].size = sizeof *infos;
+    do { /* in parts of two; the third one stays as it is */
+        EXPECT(f_list, EPQ_OK, 0, epq_list(&cursor, infos, 2, &listed, &error));
+        CHECK(listed <= 2);
+        if ((found = info_of(infos, listed, all)) != NULL) {
+            ++seen[0];
+            CHECK(found->kind == EPQ_KIND_QUEUE && found->rights == EPQ_RIGHT_ALL && found->closed == 0);
+            CHECK(found->length == 1 && strcmp(found->name, "orders") == 0);
+            CHECK(found->creator == (uint64_t)syscall(SYS_gettid) && found->age_ns < UINT64_C(3600000000000));
+        }
+        if ((found = info_of(infos, listed, dup)) != NULL) {
+            ++seen[1];
+            CHECK(found->rights == (EPQ_RIGHT_SEND | EPQ_RIGHT_OBSERVE) && found->length == 1);
+        }
+        if ((found = info_of(infos, listed, stack)) != NULL) {
+            ++seen[2];
+            CHECK(found->kind == EPQ_KIND_STACK && found->closed == 1 && found->length == 0);
+        }
+    } while (cursor != 0);
+    CHECK(seen[0] == 1 && seen[1] == 1 && seen[2] == 1);
+    CHECK(infos[2].size == 0x5a5a5a5au);
+    memset(larger, 0xff, sizeof larger); /* of a newer header */
+    larger[0].info.size = sizeof larger[0];
+    EXPECT(f_list, EPQ_OK, 0, epq_list(&cursor, &larger[0].info, 2, &listed, &error));
+    CHECK(listed == 2 && larger[1].info.size == sizeof larger[1] && larger[1].newer == 0 && larger[1].info.kind != 0);
+    cursor = UINT64_MAX;
+    EXPECT(f_list, EPQ_OK, 0, epq_list(&cursor, infos, 2, &listed, &error));
+    CHECK(cursor == 0 && listed == 0);
+
+    listed = 4242;
+    EXPECT(f_list, EPQ_ARG, 0, epq_list(NULL, infos, 2, &listed, &error));
+    EXPECT(f_list, EPQ_ARG, 0, epq_list(&cursor, NULL, 2, &listed, &error));
+    EXPECT(f_list, EPQ_ARG, 0, epq_list(&cursor, infos, 2, NULL, &error));
+    EXPECT(f_list, EPQ_ARG, 0, epq_list(&cursor, infos, 0, &listed, &error));
+    EXPECT(f_list, EPQ_ARG, 0, epq_list(&cursor, infos, SIZE_MAX / 8, &listed, &error));
+    for (i = 0; i < 3; ++i) {
+        static const uint32_t sizes[3] = {sizeof *infos - 8, sizeof *infos + 4, 5000};
+        infos[0].size = sizes[i];
+        EXPECT(f_list, EPQ_ARG, 0, epq_list(&cursor, infos, 2, &listed, &error));
+    }
+    CHECK(listed == 4242);
+    EXPECT(f_destroy, EPQ_OK, all, k->destroy(all, NULL));
+    EXPECT(of(&kinds[1], f_destroy), EPQ_OK, stack, kinds[1].destroy(stack, NULL));
+}
+
+/* Drains until it is told that nothing comes any more, then ends its object. */
+static void* drain_and_destroy(void* argument) {
+    const uint64_t handle = *(const uint64_t*)argument;
+    uint64_t element;
+    size_t count;
+    while (queue_recv_n(handle, &element, sizeof element, 1, &count, -1, NULL) == EPQ_OK) {
+    }
+    (void)queue_destroy(handle, NULL);
+    return NULL;
+}
+
+static void test_shutdown(void) {
+    const struct kind* k = &kinds[0];
+    epq_handle_info infos[infos_count];
+    epq_shutdown_report report;
+    uint64_t handle = make(k);
+    uint64_t element = 1;
+    uint64_t dup = 0;
+    pthread_t thread;
+
+    memset(&report, 0, sizeof report);
+    report.size = sizeof report;
+    EXPECT(f_shutdown, EPQ_ARG, 0, epq_shutdown(0, 2, &report, &error));
+    report.capacity = 1;
+    EXPECT(f_shutdown, EPQ_ARG, 0, epq_shutdown(0, 0, &report, &error));
+    report.infos = infos;
+    infos[0].size = 8;
+    EXPECT(f_shutdown, EPQ_ARG, 0, epq_shutdown(0, 0, &report, &error));
+    report.capacity = 0;
+    report.reserved = 1;
+    EXPECT(f_shutdown, EPQ_ARG, 0, epq_shutdown(0, 0, &report, &error));
+    report.reserved = 0;
+    report.size = 8;
+    EXPECT(f_shutdown, EPQ_ARG, 0, epq_shutdown(0, 0, &report, &error));
+    EXPECT(of(k, f_try_send), EPQ_OK, handle,
+           k->try_send(handle, &element, sizeof element, &error)); /* not closed yet */
+
+    /* Held by nobody who would end it. */
+    EXPECT(f_dup, EPQ_OK, handle, epq_dup(handle, EPQ_RIGHT_SEND, &dup, &error));
+    report.size = sizeof report;
+    report.capacity = infos_count;
+    infos[0].size = sizeof *infos;
+    EXPECT(f_shutdown, EPQ_TIMEOUT, 0, epq_shutdown(2000000, 0, &report, &error));
+    CHECK(report.held == 2 && report.listed == 2 && report.destroyed == 0 && report.infos == infos);
+    CHECK(info_of(infos, 2, handle) != NULL && info_of(infos, 2, dup) != NULL && infos[0].closed == 1);
+    CHECK(strcmp(infos[0].name, "orders") == 0 && infos[0].age_ns >= 2000000);
+    EXPECT(of(k, f_try_send), EPQ_CLOSED, dup, k->try_send(dup, &element, sizeof element, &error));
+    EXPECT(of(k, f_try_recv), EPQ_OK, handle, k->try_recv(handle, &element, sizeof element, &error));
+    EXPECT(f_shutdown, EPQ_TIMEOUT, 0, epq_shutdown(0, 0, NULL, &error));
+
+    /* Destroyed in the end, and told what it was. */
+    EXPECT(f_shutdown, EPQ_OK, 0, epq_shutdown(1000, EPQ_SHUTDOWN_DESTROY, &report, &error));
+    CHECK(report.held == 2 && report.listed == 2 && report.destroyed == 1 && report.pending_objects == 0);
+    EXPECT(of(k, f_destroy), EPQ_STALE, handle, k->destroy(handle, &error));
+    EXPECT(f_shutdown, EPQ_OK, 0, epq_shutdown(-1, EPQ_SHUTDOWN_DESTROY, &report, &error)); /* again: nothing to do */
+    CHECK(report.held == 0 && report.listed == 0 && report.destroyed == 0);
+
+    /* Ended by its holder. What is created after a shutdown works. */
+    handle = make(k);
+    EXPECT(of(k, f_try_send), EPQ_OK, handle, k->try_send(handle, &element, sizeof element, &error));
+    CHECK(pthread_create(&thread, NULL, drain_and_destroy, &handle) == 0);
+    EXPECT(f_shutdown, EPQ_OK, 0, epq_shutdown(-1, 0, &report, &error));
+    CHECK(report.held == 0 && report.destroyed == 0 && report.pending_objects == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+}
+
 /* The last one: from here on this thread's kernel refuses membarrier, as a sandbox that closes after start-up may. */
-static void* test_refused_barriers(void* handles) {
+static void* test_refused_barriers(void* unused) {
     struct sock_filter refuse[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
@@ -981,86 +1087,68 @@ static void* test_refused_barriers(void* handles) {
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     const struct sock_fprog program = {sizeof refuse / sizeof *refuse, refuse};
-    const uint64_t* both = handles;
+    uint64_t made[kinds_count];
     int i;
+    for (i = 0; i < kinds_count; ++i) {
+        made[i] = make(&kinds[i]);
+    }
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
         printf("no seccomp here: how it goes on when the kernel begins to refuse membarrier was not tried\n");
-        return NULL;
+        return unused;
     }
-    for (i = 0; i < 2; ++i) {
+    for (i = 0; i < kinds_count; ++i) {
         const struct kind* k = &kinds[i];
+        const uint64_t handle = made[i];
         uint64_t element = 1;
         size_t count;
-        EXPECT(of(k, f_watch), asymmetric ? EPQ_SYS : EPQ_OK, both[i], k->watch(both[i], &error));
-        EXPECT(of(k, f_recv_n), EPQ_TIMEOUT, both[i], k->recv_n(both[i], &element, 8, 1, &count, 3000000, &error));
-        EXPECT(of(k, f_try_send), EPQ_OK, both[i], k->try_send(both[i], &element, 8, &error));
-        EXPECT(of(k, f_recv_n), EPQ_OK, both[i], k->recv_n(both[i], &element, 8, 1, &count, -1, &error));
-        EXPECT(of(k, f_destroy), EPQ_OK, both[i], k->destroy(both[i], &error));
+        EXPECT(of(k, f_watch), asymmetric ? EPQ_SYS : EPQ_OK, handle, k->watch(handle, &error));
+        EXPECT(of(k, f_recv_n), EPQ_TIMEOUT, handle, k->recv_n(handle, &element, 8, 1, &count, 3000000, &error));
+        EXPECT(of(k, f_try_send), EPQ_OK, handle, k->try_send(handle, &element, 8, &error));
+        EXPECT(of(k, f_recv_n), EPQ_OK, handle, k->recv_n(handle, &element, 8, 1, &count, -1, &error));
+        EXPECT(of(k, f_close), EPQ_OK, handle, k->close(handle, &error));
+        if (k->number == EPQ_KIND_SPSC && asymmetric) { /* the close is decided by the sender then */
+            EXPECT(of(k, f_try_recv), EPQ_BUSY, handle, k->try_recv(handle, &element, 8, &error));
+            EXPECT(of(k, f_recv_n), EPQ_BUSY, handle, k->recv_n(handle, &element, 8, 1, &count, -1, &error));
+        }
+        EXPECT(of(k, f_try_send), EPQ_CLOSED, handle, k->try_send(handle, &element, 8, &error));
+        EXPECT(of(k, f_try_recv), EPQ_CLOSED, handle, k->try_recv(handle, &element, 8, &error));
+        EXPECT(of(k, f_destroy), EPQ_OK, handle, k->destroy(handle, &error));
     }
     EXPECT(f_domain_barrier, asymmetric ? EPQ_SYS : EPQ_OK, 0, epq_domain_barrier(&error));
-    return NULL;
-}
-
-/* ---- verdict ---------------------------------------------------------------------------------------------------------------------- */
-
-static void print_matrix(void) {
-    int f;
-    int s;
-    printf("\n%-22s", "");
-    for (s = statuses - 1; s >= 0; --s) {
-        printf(" %-8s", status_names[s]);
-    }
-    printf("\n");
-    for (f = 0; f < functions; ++f) {
-        printf("%-22s", function_names[f]);
-        for (s = statuses - 1; s >= 0; --s) {
-            const unsigned bit = 1u << s;
-            const char* cell = ".";
-            if ((reached[f] & bit) != 0) {
-                cell = "reached";
-            } else if ((documented[f] & out_of_reach & bit) != 0) {
-                cell = "-";
-            } else if ((documented[f] & bit) != 0) {
-                cell = "MISSING";
-            }
-            if ((reached[f] & ~documented[f] & bit) != 0) {
-                cell = "NEW";
-            }
-            if (strcmp(cell, "MISSING") == 0 || strcmp(cell, "NEW") == 0) {
-                ++failures;
-            }
-            printf(" %-8s", cell);
-        }
-        printf("\n");
-    }
-    printf("reached: answered in this run; -: documented, out of reach; .: not an answer of this function\n%s",
-           why_out_of_reach);
+    EXPECT(f_shutdown, asymmetric ? EPQ_SYS : EPQ_OK, 0, epq_shutdown(0, 0, NULL, &error));
+    return unused;
 }
 
 int main(void) {
     pthread_t thread;
-    uint64_t both[2];
     int i;
     test_first_use_may_fail();
     test_init();
     test_no_descriptors();
-    for (i = 0; i < 2; ++i) {
+    for (i = 0; i < kinds_count; ++i) {
         test_options(&kinds[i]);
+        test_older_structs(&kinds[i]);
         test_flow(&kinds[i]);
-        test_handles(&kinds[i], &kinds[1 - i]);
+        test_handles(&kinds[i], &kinds[(i + 1) % kinds_count]);
+        test_rights(&kinds[i]);
         test_bad_error(&kinds[i]);
-        test_no_memory(&kinds[i]);
+        if (kinds[i].capacity == 0) {
+            test_no_memory(&kinds[i]);
+        } else {
+            test_full(&kinds[i]);
+        }
         test_notifier(&kinds[i]);
         test_stats(&kinds[i]);
     }
+    test_ends_of_spsc();
     test_takers_exclude_each_other();
     test_domain();
-    for (i = 0; i < 2; ++i) {
+    test_list();
+    test_shutdown();
+    for (i = 0; i < kinds_count; ++i) {
         test_every_allocation_may_fail(&kinds[i]);
     }
-    both[0] = make(&kinds[0]);
-    both[1] = make(&kinds[1]);
-    CHECK(pthread_create(&thread, NULL, test_refused_barriers, both) == 0);
+    CHECK(pthread_create(&thread, NULL, test_refused_barriers, NULL) == 0);
     CHECK(pthread_join(thread, NULL) == 0);
     print_matrix();
     if (failures != 0) {

@@ -5,22 +5,29 @@
 /// Numbers for objects: what the C interface hands out instead of pointers.
 ///
 ///     handle:  kind 8 | index 24 | generation 32           0 is never valid
-///     slot:    word = generation 32 | kind 8               odd generation: live. +1 at create, +1 at destroy
-///              object = pointer
+///     slot:    word = rights 8 | generation 32 | kind 8    odd generation: live. +1 at create and dup, +1 at its end
+///              object = pointer                            several slots may name one object (dup)
+///              first = index of the object's first slot    there its names are counted:
+///              names = 2 for each slot | 1 when destroyed
 ///
 ///     chunks_ --> [chunk 0: 1,024 slots][chunk 1]...       chunks never move and are freed with the table
 ///
 /// Invariants:
 ///   T1  A slot's generation only grows; it is odd exactly while the slot holds a live object. A slot whose generation
 ///       would wrap is never used again, so a handle never becomes valid a second time.
-///   T2  `object` is written only while the slot is in nobody's reach: before the store of an odd generation.
+///   T2  `object` and `first` are written only while the slot is in nobody's reach: before the store of an odd generation.
 ///   T3  A slot's index returns to the free list only after the grace period that began with its destroy, and when nobody keeps
 ///       the slot (core/domain_keeps.hpp). So a thread that is pinned, or keeps the slot, and has then seen the generation it
 ///       wants reads the pointer that belongs to it, and the object lives until the guard or the keep ends. (With immediate
 ///       reuse the memory would be protected, but not the identity.)
-///   T4  The object itself is destroyed in the same deferred step, after the last guard and keep that could have found it.
+///   T4  A slot is a name of its object from the count in `names` that precedes its odd generation to the deferred step of T3, which
+///       takes the count back; whoever takes the last one destroys the object, and returns the index of the first slot, which
+///       is kept back until then. So the object ends after the last guard and keep that could have found it by any of its slots.
+///   T5  The mark `destroyed` is set once. Who has set it ends every slot that names the object, and a dup that was under way then
+///       ends its own: no handle of the object is live when destroy returns, nor is any returned afterwards.
 ///
-/// Progress: find is wait-free; create and destroy are lock-free (create may allocate a chunk).
+/// Progress: find is wait-free; create, dup, revoke and destroy are lock-free (create and dup may allocate a chunk; a destroy of an
+/// object with several slots looks at every slot that was ever used).
 /// Proof: docs/memory-model.md#object_table.
 #pragma once
 
@@ -53,7 +60,7 @@ struct handle_parts {
 };
 
 /// What a look-up found.
-enum class find_status : std::uint8_t { found, stale, wrong_kind };
+enum class find_status : std::uint8_t { found, stale, wrong_kind, no_right };
 
 /// Generation-tagged slots for objects derived from `Object`.
 ///
@@ -71,6 +78,9 @@ class object_table {
   public:
     static constexpr std::uint32_t chunk_slots = Env::table_chunk_slots;
     static constexpr std::uint32_t max_slots = chunk_slots * Env::table_chunks;
+    /// What a handle may be good for: bits that mean something to the users of the table.
+    using rights_type = std::uint8_t;
+    static constexpr rights_type all_rights = 0xff;
 
     /// `first_generation`: even; generations begin there, so that numbers of an earlier run are not valid in this one.
     explicit object_table(basic_domain<Env>& home, std::uint32_t first_generation = 0) noexcept
@@ -81,14 +91,14 @@ class object_table {
     /// and `home.barrier()` was called after the last; otherwise a `misuse`.
     ~object_table();
 
-    /// Takes ownership of `object` under a new handle.
+    /// Takes ownership of `object` under a new handle with `rights`.
     ///
     /// Returns:         the handle's bits; 0 when all slots are in use, `object` is then still the caller's.
     /// Progress:        lock-free; allocates one chunk per 1,024 slots.
-    /// Linearizes at:   [create.live].
+    /// Linearizes at:   [fill.live].
     /// Synchronization: with every find that returns the object.
     /// Throws:          bad_alloc; `object` is then still the caller's.
-    std::uint64_t create(std::uint8_t kind, std::unique_ptr<Object>& object);
+    std::uint64_t create(std::uint8_t kind, std::unique_ptr<Object>& object, rights_type rights = all_rights);
 
     /// What a thread keeps of a table while it uses it: one object, and nothing else that is retired meanwhile.
     using keep = core::keep<Env>;
@@ -96,31 +106,61 @@ class object_table {
     /// The object behind a handle, for as long as `held` lives and keeps nothing else.
     ///
     /// Precondition:    `held` is the calling thread's, made for `home`.
-    /// Returns:         found, and `out`; stale: the handle is not live; wrong_kind: it is live, of another kind.
+    /// Returns:         found, and `out`; stale: the handle is not live; wrong_kind: it is live, of another kind; no_right: it lacks
+    ///                  one of `needs`.
     /// Progress:        wait-free. Linearizes at: [find.word]. Throws: nothing.
-    find_status find(keep& held, std::uint64_t handle, std::uint8_t kind, Object*& out) noexcept {
+    find_status find(keep& held, std::uint64_t handle, std::uint8_t kind, Object*& out,
+                     rights_type needs = 0) noexcept {
         std::uint64_t word = 0;
         slot* at = nullptr;
-        return look_up(&held, handle, kind, at, word, out);
+        return look_up(&held, handle, kind, needs, at, word, out);
     }
     /// The same, for as long as the caller's guard lives: for who uses many objects at once.
     /// Precondition: the calling thread is pinned in `home`, since before the call.
-    find_status find(std::uint64_t handle, std::uint8_t kind, Object*& out) noexcept {
+    find_status find(std::uint64_t handle, std::uint8_t kind, Object*& out, rights_type needs = 0) noexcept {
         std::uint64_t word = 0;
         slot* at = nullptr;
-        return look_up(nullptr, handle, kind, at, word, out);
+        return look_up(nullptr, handle, kind, needs, at, word, out);
     }
 
     /// The current handle of a slot, 0 where it is not live. For lists; may be stale at once.
     std::uint64_t handle_at(std::uint32_t index) noexcept;
+    /// The rights of a handle, 0 where it is not live. May be stale at once.
+    rights_type was_rights(std::uint64_t handle) noexcept;
+    /// How many slots were ever used a moment ago: handle_at() of all others is 0.
+    std::uint32_t was_used() const noexcept {
+        // [used.count] relaxed: a snapshot.
+        return used_.load(Env::relaxed);
+    }
 
-    /// Ends the handle now, and the object when the last guard and keep that may use it have ended.
+    /// Another handle of the same object, with `rights`, a subset of `handle`'s. It is live until it is revoked, or the object
+    /// destroyed by any of its handles.
+    ///
+    /// Returns:         found; `out` is the object, for as long as `held` keeps it; `made` the new handle, 0 when all slots are in
+    ///                  use. no_right: `handle` lacks one of `rights`. stale: also when the object is being destroyed.
+    /// Precondition:    as find.
+    /// Progress:        lock-free; allocates as create. Linearizes at: [fill.live]. Throws: bad_alloc; nothing was changed then.
+    find_status dup(keep& held, std::uint64_t handle, std::uint8_t kind, rights_type rights, Object*& out,
+                    std::uint64_t& made);
+
+    /// Ends this one handle now; and with the last one the object, when the last guard and keep that may use it have ended.
     ///
     /// Returns:         found; `out` is the object, for as long as `held` keeps it. Otherwise as find. Exactly one of several
     ///                  concurrent calls answers found.
     /// Precondition:    as find.
-    /// Progress:        lock-free; may run up to 8 deferred deleters. Linearizes at: [destroy.dead]. Throws: nothing.
-    find_status destroy(keep& held, std::uint64_t handle, std::uint8_t kind, Object*& out) noexcept;
+    /// Progress:        lock-free; may run up to 8 deferred deleters. Linearizes at: [kill.dead]. Throws: nothing.
+    find_status revoke(keep& held, std::uint64_t handle, std::uint8_t kind, Object*& out) noexcept;
+
+    /// Ends all handles of the object now, and the object when the last guard and keep that may use it have ended.
+    ///
+    /// Returns:         found; `out` is the object, for as long as `held` keeps it. Otherwise as find. Exactly one of several
+    ///                  concurrent calls, by whichever handles of the object, answers found. Who is told stale finds `handle`
+    ///                  stale from then on.
+    /// Precondition:    as find.
+    /// Progress:        lock-free; may run up to 8 deferred deleters for each handle. Throws: nothing.
+    /// Linearizes at:   [kill.dead], each handle for itself: several do not end at one moment.
+    find_status destroy(keep& held, std::uint64_t handle, std::uint8_t kind, Object*& out,
+                        rights_type needs = 0) noexcept;
 
     /// How many handles were live a moment ago.
     std::uint64_t was_live() const noexcept {
@@ -135,6 +175,10 @@ class object_table {
     using record_type = core::record<Env>;
 
     static constexpr std::uint32_t no_slot = max_slots;
+    static constexpr std::uint32_t kept_back =
+        max_slots + 1; // in next_free of a first slot that waits for the last name (T4)
+    static constexpr std::uint32_t destroyed = 1;
+    static constexpr std::uint32_t one_name = 2;
 
     /// A figure for the domain's statistics.
     static std::uint32_t size_of(const Object& ending) noexcept {
@@ -144,14 +188,22 @@ class object_table {
         }
         return static_cast<std::uint32_t>(std::min<std::size_t>(size, std::numeric_limits<std::uint32_t>::max()));
     }
-    static constexpr std::uint64_t word_of(std::uint32_t generation, std::uint8_t kind) noexcept {
-        return std::uint64_t{generation} << 8 | kind;
+    static constexpr std::uint64_t word_of(std::uint32_t generation, std::uint8_t kind,
+                                           rights_type rights = 0) noexcept {
+        return std::uint64_t{rights} << 40 | std::uint64_t{generation} << 8 | kind;
     }
+    static constexpr std::uint64_t identity = (std::uint64_t{1} << 40) - 1; // all of a word but the rights
+    static constexpr std::uint32_t generation_of(std::uint64_t word) noexcept {
+        return static_cast<std::uint32_t>(word >> 8);
+    }
+    static constexpr bool is_live(std::uint64_t word) noexcept { return (generation_of(word) & 1) != 0; }
 
     struct slot {
         atomic<std::uint64_t> word{0};
         atomic<Object*> object{nullptr};
         atomic<std::uint32_t> next_free{no_slot};
+        atomic<std::uint32_t> names{0}; // of a first slot, T4
+        atomic<std::uint32_t> first{0};
         object_table* table = nullptr; // this and the index: constant once the chunk is linked
         std::uint32_t index = 0;
         alignas(hook) std::byte garbage[sizeof(hook)]; // hook of the last object, while its grace period runs
@@ -160,13 +212,21 @@ class object_table {
         slot slots[chunk_slots];
     };
 
-    find_status look_up(keep* held, std::uint64_t handle, std::uint8_t kind, slot*& at, std::uint64_t& word,
-                        Object*& out) noexcept;
+    find_status look_up(keep* held, std::uint64_t handle, std::uint8_t kind, rights_type needs, slot*& at,
+                        std::uint64_t& word, Object*& out) noexcept;
+    std::uint64_t fill(std::uint32_t index, std::uint8_t kind, Object* object, std::uint32_t first,
+                       rights_type rights) noexcept;
+    slot& first_of(const slot& at) noexcept;
+    bool kill(record_type& record, slot& at, std::uint64_t word, std::size_t bytes) noexcept;
+    EPOQUE_COLD void kill_all(record_type& record, std::uint32_t first) noexcept;
+    bool drop_name(slot& first) noexcept;
     slot* slot_at(std::uint32_t index) noexcept;
+    slot& known_slot(std::uint32_t index) noexcept;
     void add_chunk(std::uint32_t number);
     std::uint32_t take_free();
     std::uint32_t was_ending() noexcept;
     void put_free(std::uint32_t index) noexcept;
+    void reuse(slot& ended) noexcept;
     static void end(hook* garbage, record_type& runner) noexcept;
 
     basic_domain<Env>& home_;
@@ -184,26 +244,29 @@ object_table<Object, Env>::~object_table() {
                "and "
                "guards that used it, and call barrier() of its domain first.");
     }
+    // [dtor.used] relaxed: destruction is exclusive, whoever ordered it ordered all use before it; so for all of this.
+    const std::uint32_t used = used_.load(Env::relaxed);
+    for (std::uint32_t index = 0; index < used; ++index) {
+        slot& at = *slot_at(index);
+        // [dtor.word] relaxed: as [dtor.used].
+        if (is_live(at.word.load(Env::relaxed)) && drop_name(first_of(at))) {
+            // [dtor.object] relaxed: as [dtor.used].
+            std::unique_ptr<Object>(at.object.load(Env::relaxed)).reset();
+        }
+    }
     for (auto& each : chunks_) {
-        // [dtor.chunk] relaxed: destruction is exclusive, whoever ordered it ordered all use before it; so for all of this.
+        // [dtor.chunk] relaxed: as [dtor.used].
         chunk* group = each.load(Env::relaxed);
         if (group == nullptr) {
             continue;
-        }
-        for (slot& at : group->slots) {
-            // [dtor.word] relaxed: as [dtor.chunk].
-            if (((at.word.load(Env::relaxed) >> 8) & 1) != 0) {
-                // [dtor.object] relaxed: as [dtor.chunk].
-                std::unique_ptr<Object>(at.object.load(Env::relaxed)).reset();
-            }
         }
         std::destroy_at(group);
         home_.deallocate(group, sizeof(chunk), alignof(chunk));
     }
 }
 
-/// How many slots are neither live nor free, while nobody else operates: their objects wait for their end. (Not those that are used
-/// up: what waits in them can't be told from what has ended.)
+/// How many slots are neither live nor free, while nobody else operates: they wait for their end. (Not those that are used
+/// up: what waits in them can't be told from what has ended. Nor first slots that have ended and are kept back, T4.)
 template <class Object, class Env>
 std::uint32_t object_table<Object, Env>::was_ending() noexcept {
     // [ending.used] relaxed: nobody else operates; so for all of this function.
@@ -211,8 +274,10 @@ std::uint32_t object_table<Object, Env>::was_ending() noexcept {
     std::uint32_t ending = 0;
     for (std::uint32_t index = 0; index < used; ++index) {
         // [ending.word] relaxed: as [ending.used].
-        const std::uint64_t generation = slot_at(index)->word.load(Env::relaxed) >> 8;
-        ending += (generation & 1) == 0 && generation != 0 ? 1U : 0U;
+        const std::uint64_t word = slot_at(index)->word.load(Env::relaxed);
+        // [ending.kept_back] relaxed: as [ending.used].
+        const bool ended = slot_at(index)->next_free.load(Env::relaxed) == kept_back;
+        ending += !is_live(word) && generation_of(word) != 0 && !ended ? 1U : 0U;
     }
     // [ending.free] relaxed: as [ending.used].
     std::uint32_t index = free_.load(Env::relaxed);
@@ -227,21 +292,33 @@ std::uint32_t object_table<Object, Env>::was_ending() noexcept {
 // ---- create ------------------------------------------------------------------------------------------------------------
 
 template <class Object, class Env>
-std::uint64_t object_table<Object, Env>::create(std::uint8_t kind, std::unique_ptr<Object>& object) {
+std::uint64_t object_table<Object, Env>::create(std::uint8_t kind, std::unique_ptr<Object>& object,
+                                                rights_type rights) {
     const std::uint32_t index = take_free();
     if (index == no_slot) {
         return 0;
     }
-    slot& at = *slot_at(index);
-    // [create.object] relaxed: T2; [create.live] publishes it.
-    at.object.store(object.release(), Env::relaxed);
-    // [create.word] relaxed: the slot is ours, [take.pop] or [take.fresh] made it so.
-    const auto generation = static_cast<std::uint32_t>(at.word.load(Env::relaxed) >> 8) + 1;
-    // [create.count] relaxed: a statistic. Before [create.live], which carries it to whoever destroys: never below 0.
+    // [create.names] relaxed: T4; [fill.live] publishes it.
+    known_slot(index).names.store(one_name, Env::relaxed);
+    return fill(index, kind, object.release(), index, rights);
+}
+
+/// Makes a slot that was taken live. Returns the handle.
+template <class Object, class Env>
+std::uint64_t object_table<Object, Env>::fill(std::uint32_t index, std::uint8_t kind, Object* object,
+                                              std::uint32_t first, rights_type rights) noexcept {
+    slot& at = known_slot(index);
+    // [fill.object] relaxed: T2; [fill.live] publishes it.
+    at.object.store(object, Env::relaxed);
+    // [fill.first] relaxed: as [fill.object].
+    at.first.store(first, Env::relaxed);
+    // [fill.word] relaxed: the slot is ours, [take.pop] or [take.fresh] made it so.
+    const std::uint32_t generation = generation_of(at.word.load(Env::relaxed)) + 1;
+    // [fill.count] relaxed: a statistic. Before [fill.live], which carries it to whoever ends the handle: never below 0.
     live_.fetch_add(1, Env::relaxed);
-    // [create.live] release: pairs with [find.word]
+    // [fill.live] release: pairs with [find.word], [scan.word]
     //   Who finds this generation sees the object built, and the pointer.  // LP
-    at.word.store(word_of(generation, kind), Env::release);
+    at.word.store(word_of(generation, kind, rights), Env::release);
     return handle_parts{kind, index, generation}.bits();
 }
 
@@ -298,7 +375,7 @@ void object_table<Object, Env>::add_chunk(std::uint32_t number) {
         fresh->slots[i].word.store(word_of(first_generation_, 0), Env::relaxed);
     }
     chunk* none = nullptr;
-    // [chunk.link] release: pairs with [slot.chunk]
+    // [chunk.link] release: pairs with [slot.chunk], [known.chunk]
     //   Who reads the pointer sees the slots initialised. Failure (relaxed): somebody else's chunk is there.
     if (!chunks_[number].compare_exchange_strong(none, fresh, Env::release, Env::relaxed)) {
         std::destroy_at(fresh);
@@ -306,7 +383,7 @@ void object_table<Object, Env>::add_chunk(std::uint32_t number) {
     }
 }
 
-// ---- find, destroy -----------------------------------------------------------------------------------------------------
+// ---- find ----------------------------------------------------------------------------------------------------------------
 
 template <class Object, class Env>
 auto object_table<Object, Env>::slot_at(std::uint32_t index) noexcept -> slot* {
@@ -319,9 +396,17 @@ auto object_table<Object, Env>::slot_at(std::uint32_t index) noexcept -> slot* {
     return group == nullptr ? nullptr : &group->slots[index % chunk_slots];
 }
 
+/// A slot whose index the caller has from the table: its chunk is there.
 template <class Object, class Env>
-find_status object_table<Object, Env>::look_up(keep* held, std::uint64_t handle, std::uint8_t kind, slot*& at,
-                                               std::uint64_t& word, Object*& out) noexcept {
+auto object_table<Object, Env>::known_slot(std::uint32_t index) noexcept -> slot& {
+    // [known.chunk] acquire: pairs with [chunk.link]
+    //   As [slot.chunk].
+    return chunks_[index / chunk_slots].load(Env::acquire)->slots[index % chunk_slots];
+}
+
+template <class Object, class Env>
+find_status object_table<Object, Env>::look_up(keep* held, std::uint64_t handle, std::uint8_t kind, rights_type needs,
+                                               slot*& at, std::uint64_t& word, Object*& out) noexcept {
     const handle_parts parts = handle_parts::of(handle);
     at = slot_at(parts.index);
     if (at == nullptr || (parts.generation & 1) == 0) {
@@ -330,57 +415,193 @@ find_status object_table<Object, Env>::look_up(keep* held, std::uint64_t handle,
     if (held != nullptr) {
         held->protect(at->garbage); // before the look at the word, which is the check
     }
-    // [find.word] acquire: pairs with [create.live], [destroy.dead]
+    // [find.word] acquire: pairs with [fill.live], [kill.dead]
     //   The object was built before its generation was stored; `stale` comes after the destruction.  // LP
     word = at->word.load(Env::acquire);
-    const bool live = word == word_of(parts.generation, parts.kind);
-    if (!live || parts.kind != kind) {
+    const bool good = (word & (identity | word_of(0, 0, needs))) == word_of(parts.generation, parts.kind, needs);
+    if (!good || parts.kind != kind) {
         if (held != nullptr) {
             held->release(); // or it would keep whatever lives in the slot now
         }
-        return live ? find_status::wrong_kind : find_status::stale;
+        const bool live = (word & identity) == word_of(parts.generation, parts.kind);
+        return !live ? find_status::stale : parts.kind != kind ? find_status::wrong_kind : find_status::no_right;
     }
     // [find.object] relaxed: T3: the slot was live after we were pinned, or kept it, so the pointer can't have changed since.
     out = at->object.load(Env::relaxed);
     return find_status::found;
 }
 
+/// The slot where the names of this slot's object are counted.
 template <class Object, class Env>
-find_status object_table<Object, Env>::destroy(keep& held, std::uint64_t handle, std::uint8_t kind,
-                                               Object*& out) noexcept {
+auto object_table<Object, Env>::first_of(const slot& at) noexcept -> slot& {
+    // [first.index] relaxed: as [find.object]; the first slot was there before.
+    return known_slot(at.first.load(Env::relaxed));
+}
+
+// ---- dup, revoke, destroy ------------------------------------------------------------------------------------------------
+
+template <class Object, class Env>
+find_status object_table<Object, Env>::dup(keep& held, std::uint64_t handle, std::uint8_t kind, rights_type rights,
+                                           Object*& out, std::uint64_t& made) {
     slot* at = nullptr;
     std::uint64_t word = 0;
-    const find_status status = look_up(&held, handle, kind, at, word, out);
+    const find_status status = look_up(&held, handle, kind, rights, at, word, out);
     if (status != find_status::found) {
         return status;
     }
-    const auto generation = static_cast<std::uint32_t>(word >> 8) + 1;
-    // [destroy.dead] acq_rel: pairs with [find.word]
-    //   Who is told `stale` sees what happened before the destruction; also who came second here (failure: acquire). The
-    //   light barrier in retire_hook orders it before the grace period begins.  // LP
-    if (!at->word.compare_exchange_strong(word, word_of(generation, 0), Env::acq_rel, Env::acquire)) {
+    slot& first = first_of(*at);
+    // [dup.peek] relaxed: only the expected value of [dup.count].
+    std::uint32_t names = first.names.load(Env::relaxed);
+    do {
+        if ((names & destroyed) != 0) {
+            kill(held.mine(), *at, word, sizeof(slot)); // who is told stale finds it so ever after
+            return find_status::stale;
+        }
+        // [dup.count] relaxed: T4: we keep a slot that is counted, so the object lives; [dup.check] is what a destroy meets.
+    } while (!first.names.compare_exchange_weak(names, names + one_name, Env::relaxed, Env::relaxed));
+    std::uint32_t index = no_slot;
+    try {
+        index = take_free();
+    } catch (...) {
+        drop_name(first); // not the last: ours is kept
+        throw;
+    }
+    if (index == no_slot) {
+        drop_name(first);
+        made = 0;
+        return find_status::found;
+    }
+    made = fill(index, kind, out, first.index, rights);
+    // [dup.check] acq_rel: pairs with [destroy.mark]
+    //   T5. If ours is first, the destroyer synchronizes with us and finds our slot; if the mark is first, we see it.
+    if ((first.names.fetch_add(0, Env::acq_rel) & destroyed) != 0) {
+        kill(held.mine(), known_slot(index), word_of(handle_parts::of(made).generation, kind, rights), sizeof(slot));
+        kill(held.mine(), *at, word, sizeof(slot));
+        made = 0;
         return find_status::stale;
     }
-    // [destroy.count] relaxed: a statistic.
-    live_.fetch_sub(1, Env::relaxed);
-    // SAFETY: `garbage` is free: the slot's previous grace period was over before the slot was reused (T3).
-    home_.retire_hook(held.mine(), ::new (static_cast<void*>(at->garbage)) hook(&end, size_of(*out), core::unpooled));
     return find_status::found;
+}
+
+template <class Object, class Env>
+find_status object_table<Object, Env>::revoke(keep& held, std::uint64_t handle, std::uint8_t kind,
+                                              Object*& out) noexcept {
+    slot* at = nullptr;
+    std::uint64_t word = 0;
+    const find_status status = look_up(&held, handle, kind, 0, at, word, out);
+    if (status != find_status::found) {
+        return status;
+    }
+    // [revoke.names] relaxed: for the statistics only.
+    const bool last = first_of(*at).names.load(Env::relaxed) == one_name;
+    return kill(held.mine(), *at, word, last ? size_of(*out) : sizeof(slot)) ? find_status::found : find_status::stale;
+}
+
+template <class Object, class Env>
+find_status object_table<Object, Env>::destroy(keep& held, std::uint64_t handle, std::uint8_t kind, Object*& out,
+                                               rights_type needs) noexcept {
+    slot* at = nullptr;
+    std::uint64_t word = 0;
+    const find_status status = look_up(&held, handle, kind, needs, at, word, out);
+    if (status != find_status::found) {
+        return status;
+    }
+    slot& first = first_of(*at);
+    // [destroy.mark] acq_rel: pairs with [dup.check], [destroy.mark]
+    //   T5. Acquire: every dup that [dup.check] let live has its slot filled. Release: as [dup.check]; and who comes second here
+    //   sees what happened before the destruction.
+    const std::uint32_t names = first.names.fetch_or(destroyed, Env::acq_rel);
+    const bool ours = (names & destroyed) == 0;
+    kill(held.mine(), *at, word,
+         ours ? size_of(*out) : sizeof(slot)); // in any case: who is told stale finds it so ever after
+    if (!ours) {
+        return find_status::stale;
+    }
+    if (names != one_name) {
+        kill_all(held.mine(), first.index);
+    }
+    return find_status::found;
+}
+
+/// Ends one life of a slot. False: somebody else has.
+template <class Object, class Env>
+bool object_table<Object, Env>::kill(record_type& record, slot& at, std::uint64_t word, std::size_t bytes) noexcept {
+    // [kill.dead] acq_rel: pairs with [find.word], [scan.word]
+    //   Who is told `stale` sees what happened before the destruction; also who came second here (failure: acquire). The
+    //   light barrier in retire_hook orders it before the grace period begins.  // LP
+    if (!at.word.compare_exchange_strong(word, word_of(generation_of(word) + 1, 0), Env::acq_rel, Env::acquire)) {
+        return false;
+    }
+    // [kill.count] relaxed: a statistic.
+    live_.fetch_sub(1, Env::relaxed);
+    const auto size =
+        static_cast<std::uint32_t>(std::min<std::size_t>(bytes, std::numeric_limits<std::uint32_t>::max()));
+    // SAFETY: `garbage` is free: the slot's previous grace period was over before the slot was reused (T3).
+    home_.retire_hook(record, ::new (static_cast<void*>(at.garbage)) hook(&end, size, core::unpooled));
+    return true;
+}
+
+/// Ends every slot that names the object whose first slot this is. Precondition: the caller has set the mark, and keeps one of its
+/// slots: so the first one is not used for another object meanwhile.
+template <class Object, class Env>
+void object_table<Object, Env>::kill_all(record_type& record, std::uint32_t first) noexcept {
+    // [scan.used] relaxed: [destroy.mark] acquired what has to be seen of it.
+    const std::uint32_t used = used_.load(Env::relaxed);
+    for (std::uint32_t index = 0; index < used; ++index) {
+        slot* each = slot_at(index);
+        if (each == nullptr) {
+            continue; // of a chunk that we need not know of yet
+        }
+        // [scan.word] acquire: pairs with [fill.live], [kill.dead]
+        //   `first` of this life was written before; if it is of a later one, the word has changed, and kill fails.
+        const std::uint64_t word = each->word.load(Env::acquire);
+        // [scan.first] relaxed: as [scan.word].
+        if (is_live(word) && each->first.load(Env::relaxed) == first) {
+            kill(record, *each, word, sizeof(slot));
+        }
+    }
+}
+
+/// Whether it was the last one: then the object is the caller's.
+template <class Object, class Env>
+bool object_table<Object, Env>::drop_name(slot& first) noexcept {
+    // [drop.name] acq_rel: pairs with [drop.name]
+    //   T4: all uses by all slots are over before the last one ends the object.
+    return first.names.fetch_sub(one_name, Env::acq_rel) / one_name == 1;
 }
 
 template <class Object, class Env>
 void object_table<Object, Env>::end(hook* garbage, record_type& runner) noexcept {
     // SAFETY: this reclaimer is only ever given to the hook inside a slot.
     auto* at = reinterpret_cast<slot*>(reinterpret_cast<std::byte*>(garbage) - offsetof(slot, garbage));
-    if (at->table->home_.retired_again(runner, garbage)) {
+    object_table& table = *at->table;
+    if (table.home_.retired_again(runner, garbage)) {
         return; // T3
     }
     std::destroy_at(garbage);
+    slot& first = table.first_of(*at);
+    if (at == &first) {
+        // [end.keep_back] relaxed: [drop.name] carries it to whoever comes last, and writes over it.
+        at->next_free.store(kept_back, Env::relaxed);
+    }
     // [end.object] relaxed: the grace period is over, the slot is ours.
-    std::unique_ptr<Object>(at->object.load(Env::relaxed)).reset();
-    // [end.word] relaxed: as [end.object].
-    if (at->word.load(Env::relaxed) >> 8 != 0) { // 0: the generation is used up, and so is the slot (T1)
-        at->table->put_free(at->index);
+    Object* const object = at->object.load(Env::relaxed);
+    const bool last = table.drop_name(first); // T4
+    if (last) {
+        std::unique_ptr<Object>(object).reset();
+        table.reuse(first);
+    }
+    if (at != &first) {
+        table.reuse(*at);
+    }
+}
+
+/// Puts a slot back whose life, and whose use as a first slot, is over.
+template <class Object, class Env>
+void object_table<Object, Env>::reuse(slot& ended) noexcept {
+    // [reuse.word] relaxed: as [end.object].
+    if (generation_of(ended.word.load(Env::relaxed)) != 0) { // 0: the generation is used up, and so is the slot (T1)
+        put_free(ended.index);
     }
 }
 
@@ -405,8 +626,20 @@ std::uint64_t object_table<Object, Env>::handle_at(std::uint32_t index) noexcept
     }
     // [at.word] relaxed: a snapshot; whoever uses the handle looks it up again.
     const std::uint64_t word = at->word.load(Env::relaxed);
-    const auto generation = static_cast<std::uint32_t>(word >> 8);
-    return (generation & 1) == 0 ? 0 : handle_parts{static_cast<std::uint8_t>(word), index, generation}.bits();
+    return is_live(word) ? handle_parts{static_cast<std::uint8_t>(word), index, generation_of(word)}.bits() : 0;
+}
+
+template <class Object, class Env>
+auto object_table<Object, Env>::was_rights(std::uint64_t handle) noexcept -> rights_type {
+    const handle_parts parts = handle_parts::of(handle);
+    slot* at = slot_at(parts.index);
+    if (at == nullptr || (parts.generation & 1) == 0) {
+        return 0;
+    }
+    // [rights.word] relaxed: as [at.word].
+    const std::uint64_t word = at->word.load(Env::relaxed);
+    const bool live = (word & identity) == word_of(parts.generation, parts.kind);
+    return live ? static_cast<rights_type>(word >> 40) : 0;
 }
 
 } // namespace epoque

@@ -78,6 +78,9 @@ class spsc_ring {
     void close() noexcept;
     bool is_closed() const noexcept;
     std::size_t was_size() const noexcept;
+    /// How many elements were pushed (popped) a moment ago, since the beginning: the positions, which cost nothing.
+    std::uint64_t was_pushed() const noexcept;
+    std::uint64_t was_popped() const noexcept;
 
     std::size_t capacity() const noexcept { return capacity_; }
     const Cells& cells() const noexcept { return cells_; }
@@ -364,17 +367,27 @@ bool spsc_ring<Cells, Env>::is_closed() const noexcept {
 
 template <class Cells, class Env>
 std::size_t spsc_ring<Cells, Env>::was_size() const noexcept {
+    const std::uint64_t head = was_popped(); // the older of the two: so the tail is not below it
+    const std::uint64_t end = was_pushed();
+    return end > head ? static_cast<std::size_t>(std::min(end - head, capacity_)) : 0;
+}
+
+template <class Cells, class Env>
+std::uint64_t spsc_ring<Cells, Env>::was_popped() const noexcept {
     // [size.head] acquire: pairs with [pop.head]
-    //   The older of the two: so the tail is not below it.
-    const std::uint64_t head = head_.load(Env::acquire);
+    //   A tail that is read afterwards is not below it.
+    return head_.load(Env::acquire);
+}
+
+template <class Cells, class Env>
+std::uint64_t spsc_ring<Cells, Env>::was_pushed() const noexcept {
     // [size.tail] acquire: pairs with [push.publish]
     //   A push that was refused is found so by [size.closed].
     const std::uint64_t tail = tail_.load(Env::acquire);
     // [size.closed] acquire: pairs with [close.begin], [decide.end], [keep.end], [refuse.end]
-    //   As [size.head]: the end is not below the head that was read.
+    //   As [size.head]: the end is not below a head that was read before.
     const std::uint64_t word = closed_.load(Env::acquire);
-    const std::uint64_t end = word > closing ? end_of(word) : tail;
-    return end > head ? static_cast<std::size_t>(std::min(end - head, capacity_)) : 0;
+    return word > closing ? end_of(word) : tail;
 }
 
 } // namespace epoque::core

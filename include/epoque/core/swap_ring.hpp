@@ -88,6 +88,9 @@ class swap_ring {
     void close() noexcept;
     bool is_closed() const noexcept;
     std::size_t was_size() const noexcept;
+    /// How many elements were pushed (popped) a moment ago, since the beginning: the positions, which cost nothing.
+    std::uint64_t was_pushed() const noexcept { return count_of(was_tail()); }
+    std::uint64_t was_popped() const noexcept { return count_of(was_head()); }
 
     std::size_t capacity() const noexcept { return capacity_; }
     const Cells& cells() const noexcept { return cells_; }
@@ -181,6 +184,8 @@ class swap_ring {
     }
     EPOQUE_COLD locker& far_locker(std::uint32_t number);
     void advance(word_type& hint, std::uint64_t position) noexcept;
+    std::uint64_t was_head() const noexcept;
+    std::uint64_t was_tail() const noexcept;
 
     std::size_t stride() const noexcept { return cells_.template stride<header>(); }
     static constexpr std::size_t align() noexcept { return Cells::template align<header>(); }

@@ -293,10 +293,21 @@ bool swap_ring<Cells, Env>::is_closed() const noexcept {
 
 template <class Cells, class Env>
 std::size_t swap_ring<Cells, Env>::was_size() const noexcept {
+    const std::uint64_t head = was_head(); // the older of the two, so that the tail is mostly not before it
+    const std::uint64_t tail = was_tail();
+    if (static_cast<std::int64_t>(tail - head) <= 0) {
+        return 0;
+    }
+    return static_cast<std::size_t>(std::min(count_of(tail) - count_of(head), capacity_));
+}
+
+/// The position of the next pop. W3: a hint may lag; from there on the words tell. At most a lap, so that it ends while others
+/// run.
+template <class Cells, class Env>
+std::uint64_t swap_ring<Cells, Env>::was_head() const noexcept {
     // [size.head] acquire: pairs with [advance.store]
-    //   The older of the two, so that the tail is mostly not before it.
+    //   What is popped here was pushed before, and a tail that is read afterwards is mostly not before it.
     std::uint64_t head = head_.load(Env::acquire);
-    // W3: a hint may lag; from there on the words tell. At most a lap, so that it ends while others run.
     for (std::uint64_t steps = 0; steps != capacity_; ++steps) {
         // [size.popped_word] relaxed: a snapshot.
         const std::uint64_t word = word_at(head).load(Env::relaxed);
@@ -305,6 +316,12 @@ std::size_t swap_ring<Cells, Env>::was_size() const noexcept {
         }
         head = behind_popped(word, head);
     }
+    return head;
+}
+
+/// The position of the next push. As was_head.
+template <class Cells, class Env>
+std::uint64_t swap_ring<Cells, Env>::was_tail() const noexcept {
     // [size.tail] acquire: pairs with [advance.store]
     //   As [size.head].
     std::uint64_t tail = tail_.load(Env::acquire);
@@ -317,10 +334,7 @@ std::size_t swap_ring<Cells, Env>::was_size() const noexcept {
         }
         tail = behind_filled(word, tail);
     }
-    if (static_cast<std::int64_t>(tail - head) <= 0) {
-        return 0;
-    }
-    return static_cast<std::size_t>(std::min(count_of(tail) - count_of(head), capacity_));
+    return tail;
 }
 
 } // namespace epoque::core
