@@ -35,8 +35,10 @@ namespace epoque::ffi {
 
 /// About how many bytes the ring of an object with these options has.
 inline std::size_t ring_bytes(std::uint64_t capacity, std::size_t element_size) noexcept {
-    constexpr std::size_t word = 8; // of a cell
-    return static_cast<std::size_t>(capacity) * (element_size + word);
+    constexpr std::size_t word = 8;     // of a cell
+    constexpr std::size_t spares = 32;  // of a bounded one
+    constexpr std::size_t locker = 128; // of each of these, at most
+    return (static_cast<std::size_t>(capacity) + spares) * (element_size + word) + spares * locker;
 }
 
 class bounded_object final : public object {
@@ -65,7 +67,7 @@ class bounded_object final : public object {
         return core_.pop(capacity, why, [&to](auto& cell) noexcept { to.take(cell); });
     }
     void close() noexcept override { core_.close(); }
-    std::uint64_t capacity() const noexcept { return core_.capacity(); }
+    std::uint64_t capacity() const noexcept override { return core_.capacity(); }
     bool was_closed() const noexcept override { return core_.is_closed(); }
     bool was_empty() const noexcept { return core_.was_size() == 0; }
     std::uint64_t was_sent() const noexcept override { return core_.was_pushed(); }
@@ -144,7 +146,7 @@ class spsc_object final : public object {
         return core_.pop(capacity, why, [&to](auto& cell) noexcept { to.take(cell); });
     }
     void close() noexcept override { core_.close(); }
-    std::uint64_t capacity() const noexcept { return core_.capacity(); }
+    std::uint64_t capacity() const noexcept override { return core_.capacity(); }
     bool was_closed() const noexcept override { return core_.is_closed(); }
     bool was_empty() const noexcept { return core_.was_size() == 0; }
     std::uint64_t was_sent() const noexcept override { return core_.was_pushed(); }

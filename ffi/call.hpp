@@ -21,6 +21,8 @@
 #include <new>
 #include <system_error>
 
+static_assert(sizeof(std::size_t) == 8, "the interface's sizes and capacities are 64-bit numbers");
+
 namespace epoque::ffi {
 
 /// No struct of the interface will ever be larger: a size beyond is garbage, and must not make us read or write that far.

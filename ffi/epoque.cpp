@@ -343,6 +343,9 @@ epq_status epq_domain_barrier(epq_error* error) noexcept {
     const call about(EPQ_OP_DOMAIN_BARRIER, 0, error);
     return about.run([&] {
         domain& home = library::instance().home();
+        if (const epq_status status = check_may_wait(about, home); status != EPQ_OK) {
+            return status;
+        }
         try {
             home.barrier();
         } catch (const std::system_error&) {

@@ -295,7 +295,7 @@ EPQ_API epq_status epq_spsc_stats(epq_spsc spsc, epq_stats* out, epq_error* erro
 /* ---- handles with fewer rights (since 1.1) -------------------------------------------------------------------------- */
 
 /* Another handle of the same object, of any kind, with `rights`: EPQ_RIGHT_ bits, at least one, all of which `handle` has
- * (else EPQ_RIGHTS). It is as live as its parent, but may be revoked alone; _close ends the flow for all of an object's handles,
+ * (else EPQ_RIGHTS). It lives on when `handle` is revoked, and may be revoked alone; _close ends the flow for all of an object's handles,
  * _destroy all of them. EPQ_LIMIT, EPQ_NOMEM. */
 EPQ_API epq_status epq_dup(uint64_t handle, uint32_t rights, uint64_t* out, epq_error* error) EPQ_NOEXCEPT;
 
@@ -346,7 +346,7 @@ typedef struct epq_handle_info {
 EPQ_API epq_status epq_list(uint64_t* cursor, epq_handle_info* infos, size_t capacity, size_t* listed,
                             epq_error* error) EPQ_NOEXCEPT;
 
-#define EPQ_SHUTDOWN_DESTROY 1u /* destroy what is still held when the time is over */
+#define EPQ_SHUTDOWN_DESTROY 1u /* destroy what is still held when the time is over (with a negative timeout: never) */
 
 typedef struct epq_shutdown_report {
     uint32_t size;            /* in:  sizeof(epq_shutdown_report) */
@@ -363,7 +363,8 @@ typedef struct epq_shutdown_report {
  * revoked by their holders, who drain them first; then destroys the rest where `flags` has EPQ_SHUTDOWN_DESTROY; then waits
  * for the reclamation as epq_domain_barrier. `report` may be NULL. EPQ_OK: no handle is left. EPQ_TIMEOUT: some are; `report`,
  * which is written then, too, and epq_list say which. May be called again, and by several threads; what is created afterwards works.
- * Blocks the calling OS thread. EPQ_SYS as epq_domain_barrier. */
+ * Blocks the calling OS thread. EPQ_STATE: the thread is inside a guard, view or deleter of C++; nothing was done. EPQ_SYS as
+ * epq_domain_barrier; infos may be written all the same. */
 EPQ_API epq_status epq_shutdown(int64_t timeout_ns, uint32_t flags, epq_shutdown_report* report,
                                 epq_error* error) EPQ_NOEXCEPT;
 
@@ -390,7 +391,8 @@ EPQ_API epq_status epq_domain_get_stats(epq_domain_stats* out, epq_error* error)
 /* Waits until everything that was retired before the call has been freed, but for memory of drained queues and popped
  * stack nodes that other threads keep for reuse (at most 512 blocks or 256 KiB each), and for a destroyed object that a call
  * is inside of: that one goes after the call. Blocks. For tests and shutdown.
- * EPQ_SYS: the kernel has begun to refuse membarrier, nothing can be reclaimed any more. */
+ * EPQ_SYS: the kernel has begun to refuse membarrier, nothing can be reclaimed any more. EPQ_STATE: the thread is inside a guard,
+ * view or deleter of C++, whose end it would wait for. */
 EPQ_API epq_status epq_domain_barrier(epq_error* error) EPQ_NOEXCEPT;
 
 #ifdef __cplusplus

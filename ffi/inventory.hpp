@@ -57,14 +57,21 @@ class info_array {
 
     /// Precondition: it is not full.
     void add(library& here, std::uint64_t handle, const object& of) {
+        const std::uint32_t good_for = here.table().was_rights(handle);
+        if (good_for == 0) {
+            return; // revoked since it was found
+        }
         epq_handle_info info{};
         info.kind = handle_parts::of(handle).kind;
         info.handle = handle;
-        info.rights = here.table().was_rights(handle);
+        info.rights = good_for;
         info.closed = of.was_closed() ? 1 : 0;
         const std::uint64_t received = of.was_received(); // the older one
         const std::uint64_t sent = of.was_sent();
         info.length = sent > received ? sent - received : 0;
+        if (of.capacity() != 0) {
+            info.length = std::min(info.length, of.capacity()); // sends that came between the two looks
+        }
         info.age_ns = static_cast<std::uint64_t>(std::max<std::int64_t>(parking::now() - of.created(), 0));
         info.creator = of.creator();
         std::memcpy(info.name, of.name(), sizeof info.name);
@@ -126,12 +133,12 @@ inline epq_status list(std::uint64_t* cursor, epq_handle_info* infos, std::size_
     });
 }
 
-/// Closes what is open. Returns how many handles there are.
-inline std::uint64_t close_all(library& here) {
+/// Closes all. Returns how many handles there are. `again`: what is closed already was told so.
+inline std::uint64_t close_all(library& here, bool again) {
     std::uint64_t live = 0;
     for_each_live(here, 0, [&](const keep&, std::uint64_t, object& found) {
         ++live;
-        if (!found.was_closed()) {
+        if (!again || !found.was_closed()) { // whoever closed it may have been stopped before it told the waiters
             found.close();
             found.waiting().ended(here.announcer());
         }
@@ -146,8 +153,10 @@ inline std::uint64_t destroy_all(library& here) {
     for_each_live(here, 0, [&](keep& held, std::uint64_t handle, object&) {
         object* ended = nullptr;
         if (here.table().destroy(held, handle, handle_parts::of(handle).kind, ended) == find_status::found) {
-            ended->waiting().ended(here.announcer());
             ++destroyed;
+        }
+        if (ended != nullptr) {
+            ended->waiting().ended(here.announcer());
         }
         return true;
     });
@@ -180,14 +189,17 @@ inline epq_status shutdown(std::int64_t timeout_ns, std::uint32_t flags, epq_shu
             }
         }
         library& here = library::instance();
+        if (const epq_status status = check_may_wait(about, here.home()); status != EPQ_OK) {
+            return status;
+        }
         constexpr std::int64_t interval = 1'000'000;
         const std::int64_t deadline = parking::deadline_in(timeout_ns);
         // Again and again, as others may create meanwhile.
-        std::uint64_t held = close_all(here);
+        std::uint64_t held = close_all(here, false);
         while (held != 0 && timeout_ns != 0 && parking::now() < deadline) {
             const std::atomic<std::uint32_t> nobody_wakes{0};
             parking::wait(nobody_wakes, 0, std::min(deadline, parking::deadline_in(interval)));
-            held = close_all(here);
+            held = close_all(here, true);
         }
         epq_shutdown_report reply{};
         reply.held = held;

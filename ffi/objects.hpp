@@ -42,6 +42,7 @@ class object {
     virtual bool was_closed() const noexcept = 0;
     virtual std::uint64_t was_sent() const = 0;
     virtual std::uint64_t was_received() const = 0;
+    virtual std::uint64_t capacity() const noexcept = 0;
     /// On parking's clock.
     std::int64_t created() const noexcept { return created_; }
     /// The kernel's number of the thread that created it.
@@ -139,7 +140,7 @@ class queue_object final : public object {
         return core_.pop(capacity, why, [&to](auto& cell) noexcept { to.take(cell); });
     }
     void close() noexcept override { core_.close(); }
-    std::uint64_t capacity() const noexcept { return 0; }
+    std::uint64_t capacity() const noexcept override { return 0; }
     bool was_closed() const noexcept override { return core_.is_closed(); }
     bool was_empty() const { return core_.was_empty(); }
     // The tickets, which cost nothing; a cell that was abandoned counts on both sides.
@@ -222,7 +223,7 @@ class stack_object final : public object {
         return taken;
     }
     void close() noexcept override { core_.close(); }
-    std::uint64_t capacity() const noexcept { return 0; }
+    std::uint64_t capacity() const noexcept override { return 0; }
     bool was_closed() const noexcept override { return core_.is_closed(); }
     bool was_empty() const noexcept { return core_.was_empty(); }
     std::uint64_t was_sent() const noexcept override { return sends_.sum(); }

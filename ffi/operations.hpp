@@ -125,11 +125,11 @@ epq_status destroy(std::uint64_t handle, epq_error* error) noexcept {
         object* ended = nullptr;
         constexpr rights needs = right(EPQ_RIGHT_DESTROY);
         const find_status status = here.table().destroy(held, handle, Kind::kind, ended, needs);
-        if (status != find_status::found) {
-            return not_found<Kind>(about, status, needs);
+        if (ended != nullptr) {
+            ended->waiting().ended(
+                here.announcer()); // also where another thread destroys it, which may have been stopped
         }
-        ended->waiting().ended(here.announcer());
-        return EPQ_OK;
+        return status == find_status::found ? EPQ_OK : not_found<Kind>(about, status, needs);
     });
 }
 
@@ -318,6 +318,25 @@ epq_status receive(const call& about, const destination& to) {
     return status == EPQ_OK ? take(held.mine(), *found, to) : status;
 }
 
+/// Wakes the next sleeper at its end, however that comes: with BUSY (whoever is at this end may have looked before the element
+/// came), a handle that was revoked meanwhile, no memory, or elements left.
+class passing_on {
+  public:
+    explicit passing_on(sleeper<>& self) noexcept : self_(self) {}
+    passing_on(const passing_on&) = delete;
+    passing_on& operator=(const passing_on&) = delete;
+    ~passing_on() {
+        if (needed_) {
+            self_.pass_on();
+        }
+    }
+    void not_needed() noexcept { needed_ = false; }
+
+  private:
+    sleeper<>& self_;
+    bool needed_ = true;
+};
+
 /// The object was empty: waits. See waiting.hpp, W1 to W4. The element size was checked by the look before; a handle never
 /// names another object.
 template <class Kind>
@@ -339,13 +358,12 @@ EPOQUE_COLD epq_status wait_and_receive(const call& about, const destination& to
             keep held(home);
             Kind* found = nullptr;
             epq_status status = find(about, held, found, right(EPQ_RIGHT_RECEIVE));
+            passing_on next(*self); // W5: we may have been woken for an element that we leave behind
             if (status == EPQ_OK) {
                 status = take(held.mine(), *found, to);
             }
-            // BUSY: we may have been woken for an element that we leave behind, and so does whoever is at this end if it looked
-            // before that one came.
-            if (status == EPQ_BUSY || (status == EPQ_OK && !found->was_empty())) {
-                found->waiting().pass_on();
+            if (status == EPQ_EMPTY || (status == EPQ_OK && found->was_empty())) {
+                next.not_needed();
             }
             if (status != EPQ_EMPTY) {
                 return status;
@@ -391,6 +409,14 @@ epq_status recv_n(std::uint64_t handle, const destination& to, std::int64_t time
         }
         return wait_and_receive<Kind>(about, to, parking::deadline_in(timeout_ns));
     });
+}
+
+/// Whether the calling thread may wait for others' guards.
+inline epq_status check_may_wait(const call& about, domain& home) {
+    if (!home.may_wait()) {
+        return about.fail(EPQ_STATE, "the calling thread is inside a C++ guard, view or deleter. Leave that first.");
+    }
+    return EPQ_OK;
 }
 
 /// The kernel has begun to refuse what it granted when the process began.
@@ -444,8 +470,10 @@ epq_status watch(std::uint64_t handle, epq_error* error) noexcept {
             return status;
         }
         if (const std::uint64_t owner = found->waiting().claim(handle); owner != handle) {
-            return about.fail(EPQ_RIGHTS, "%s '%s' is watched by 0x%016llx. Watch that.", Kind::word, found->name(),
-                              static_cast<unsigned long long>(owner));
+            const bool live = here.table().was_rights(owner) != 0;
+            return about.fail(EPQ_RIGHTS, "%s '%s' is watched by 0x%016llx%s, and by one handle in its life.",
+                              Kind::word, found->name(), static_cast<unsigned long long>(owner),
+                              live ? "" : " (revoked)");
         }
         if (!found->waiting().arm()) {
             return barriers_refused(about);

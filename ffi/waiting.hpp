@@ -19,7 +19,7 @@
 ///   W4  (no lost wake) Who wakes sleepers steps `sequence` before it wakes; who sleeps reads `sequence` before it looks the
 ///       last time. So either the look sees what the waker did, or the kernel sees that the word has changed.
 ///   W5  (no wake is swallowed) A woken thread looks before it leaves, also when its time is over; and where it leaves
-///       elements behind, it wakes the next one. So a sender that is preempted before its wake leaves nobody asleep beside
+///       elements behind, or can't look (its handle was revoked), it wakes the next one. So a sender that is preempted before its wake leaves nobody asleep beside
 ///       elements, once another wake comes through.
 ///
 /// Progress: a send that finds nobody waiting pays one load of a line that is rarely written. One that does is lock-free,
@@ -85,14 +85,6 @@ class alignas(interference_size) waiting_cell final : public announcement<Env> {
     std::uint64_t was_waiting() const noexcept {
         const std::uint32_t now = waiters_.was();
         return now / one_sleeper + (now & armed);
-    }
-
-    /// Wakes another sleeper if there is one; for a receiver that was woken itself and left something behind.
-    void pass_on() noexcept {
-        // The sender wakes as well; this only spares its waiters a sender that is preempted.
-        if (waiters_.was() >= 2 * one_sleeper) { // one is the caller
-            wake_sleepers(1);
-        }
     }
 
     // ---- the runtime's watcher; it keeps the object -----------------------------------------------------------------------
@@ -171,6 +163,13 @@ class sleeper {
             deadline = next < deadline ? next : deadline;
         }
         Kernel::wait(cell_.sequence_, key, deadline);
+    }
+
+    /// Wakes another sleeper if there is one; for one that was woken itself and leaves something behind, or can't know (W5).
+    void pass_on() noexcept {
+        if (cell_.waiters_.was() >= 2 * cell_type::one_sleeper) { // one is the caller
+            cell_.wake_sleepers(1);
+        }
     }
 
   private:

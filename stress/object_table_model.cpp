@@ -203,6 +203,39 @@ struct dup_or_destroy : with_names<dup_or_destroy, 2, 1> {
     }
 };
 
+/// Somebody goes through all slots, as epq_list does, after a destroy has returned.
+struct dup_beside_a_walker : with_names<dup_beside_a_walker, 2, 1> {
+    std::uint64_t made = 0;
+
+    void body(unsigned thread) {
+        if (thread == 0) {
+            dup(made);
+        } else {
+            require(destroy(dups[0]), "the only destroyer was refused");
+            for (std::uint32_t index = 0; index < 6; ++index) { // the dup's is the third slot; twice
+                require(table().handle_at(index % 3) == 0, "a handle became live after the destroy");
+            }
+        }
+    }
+};
+
+/// Who is told stale knows what happened before the destroy.
+struct stale_dup : with_names<stale_dup, 2, 1> {
+    env::var<int> before{0};
+    std::uint64_t made = 0;
+
+    void body(unsigned thread) {
+        if (thread == 0) {
+            if (dup(made) == find_status::stale) {
+                require(before.get() == 1, "stale, and not after the destroy");
+            }
+        } else {
+            before.set(1);
+            require(destroy(dups[0]), "the only destroyer was refused");
+        }
+    }
+};
+
 struct revoke_beside_find : with_names<revoke_beside_find, 2, 1> {
     void body(unsigned thread) {
         if (thread == 0) {
@@ -245,7 +278,10 @@ struct last_handles : with_names<last_handles, 3, 1> {
 struct destroyers_by_two_handles : with_names<destroyers_by_two_handles, 2, 1> {
     int destroyed[2] = {};
 
-    void body(unsigned thread) { destroyed[thread] = destroy(thread == 0 ? handle : dups[0]) ? 1 : 0; }
+    void body(unsigned thread) {
+        destroyed[thread] = destroy(thread == 0 ? handle : dups[0]) ? 1 : 0;
+        require(!look(thread == 0 ? dups[0] : handle), "another handle is live after a destroy, whoever won");
+    }
     void finish() {
         require(destroyed[0] + destroyed[1] == 1, "an object was destroyed twice, or not at all");
         with_names::finish();
@@ -287,6 +323,10 @@ int main(int argc, char** argv) {
          std::type_identity<dup_and_destroy>());
     both({.name = "dup_or_destroy", .what = "a destroy sees the slot, or the dup sees the destroy"},
          std::type_identity<dup_or_destroy>());
+    both({.name = "dup_beside_a_walker", .what = "no handle becomes live after its object's destroy"},
+         std::type_identity<dup_beside_a_walker>());
+    both({.name = "stale_dup", .what = "a dup that comes too late comes after the destroy"},
+         std::type_identity<stale_dup>());
     both({.name = "revoke_beside_find", .what = "the end of one handle leaves the others and the object alone"},
          std::type_identity<revoke_beside_find>());
     both({.name = "last_handles", .what = "the object ends with its last handle, once"},

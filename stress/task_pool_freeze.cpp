@@ -97,7 +97,10 @@ class crew_scenario {
             let_run(50); // now the first one goes, until it freezes
         }
         for (std::uint64_t i = 0; i < others_; ++i) {
-            EXPECT_TRUE(team_->execute([this] { ++others_run_; }));
+            EXPECT_TRUE(team_->execute([this] {
+                ++others_run_;
+                scheduler::progress();
+            }));
             scheduler::progress();
         }
         if (what_ == first_is::worker) {

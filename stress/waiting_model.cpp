@@ -113,7 +113,7 @@ struct waiting : suite<Derived, Threads> {
             const std::uint32_t key = self.key();
             const int got = take();
             if (got == 1 && !was_empty()) {
-                cell->pass_on();
+                self.pass_on();
             }
             if (got != 0) {
                 return got;

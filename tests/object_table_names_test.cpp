@@ -356,5 +356,37 @@ TEST_F(names, dups_beside_a_destroy_end_with_the_object) {
     }
 }
 
+struct heavy {
+    static constexpr std::size_t weight = std::size_t{1} << 20;
+    std::size_t footprint() const noexcept { return weight; }
+};
+
+TEST(names_of_heavy_objects, the_last_revoke_counts_what_the_object_holds_as_garbage) {
+    basic_domain<small_env> home;
+    object_table<heavy, small_env> table(home);
+    using keep = object_table<heavy, small_env>::keep;
+    auto object = std::make_unique<heavy>();
+    const std::uint64_t first = table.create(kind, object);
+    heavy* found = nullptr;
+    std::uint64_t second = 0;
+    {
+        keep held(home);
+        ASSERT_EQ(table.dup(held, first, kind, 1, found, second), find_status::found);
+    }
+    const std::uint64_t before = home.stats().pending_bytes;
+    {
+        keep held(home);
+        ASSERT_EQ(table.revoke(held, first, kind, found), find_status::found);
+    }
+    EXPECT_LT(home.stats().pending_bytes - before, heavy::weight) << "the object lives on by its other handle";
+    {
+        keep held(home);
+        ASSERT_EQ(table.revoke(held, second, kind, found), find_status::found);
+    }
+    EXPECT_GE(home.stats().pending_bytes - before, heavy::weight);
+    home.barrier();
+    EXPECT_EQ(home.stats().pending_bytes, 0U);
+}
+
 } // namespace
 } // namespace epoque::test

@@ -228,6 +228,10 @@ class basic_domain {
     /// Throws:          as synchronize.
     void barrier();
 
+    /// Whether the calling thread may call synchronize() and barrier(): it is inside of no guard, view, deleter or element's code.
+    /// For interfaces that answer instead of ending the program. Progress: wait-free. Throws: bad_alloc, on a thread's first use.
+    bool may_wait() { return may_wait(local()); }
+
     /// Gives pooled memory back to the allocator: the depot's, the caller's and that of exited threads at once, and what
     /// other threads keep (per size two bundles of 16 KiB, or one block where that is larger) at the end of their next
     /// guard, when they next retire something, when they next need a segment, or when they next free nodes or segments that wait for reuse. A thread that never
@@ -325,6 +329,7 @@ class basic_domain {
     bool own_for_a_moment(record_type& record, std::uint32_t expected) noexcept;
     void disown(record_type& record) noexcept;
     void take_expired(record_type& record, list& due) noexcept;
+    bool may_wait(const record_type& record) const noexcept;
     void refuse(const record_type& record, const char* what) const noexcept;
     static bool runs_inside_ours(const record_type& record) noexcept;
     static bool keeps_something(const record_type& record) noexcept;

@@ -5,16 +5,16 @@
 /// Numbers for objects: what the C interface hands out instead of pointers.
 ///
 ///     handle:  kind 8 | index 24 | generation 32           0 is never valid
-///     slot:    word = rights 8 | generation 32 | kind 8    odd generation: live. +1 at create and dup, +1 at its end
-///              object = pointer                            several slots may name one object (dup)
-///              first = index of the object's first slot    there its names are counted:
-///              names = 2 for each slot | 1 when destroyed
+///     slot:    word = pending 1 | rights 8 | generation 32 | kind 8    odd generation: live, but for a dup that is under way
+///              object = pointer                                        (pending). +1 at create and dup, +1 at its end
+///              first = index of the object's first slot                several slots may name one object (dup);
+///              names = live 32 | slots 31 | destroyed 1                there they are counted
 ///
 ///     chunks_ --> [chunk 0: 1,024 slots][chunk 1]...       chunks never move and are freed with the table
 ///
 /// Invariants:
-///   T1  A slot's generation only grows; it is odd exactly while the slot holds a live object. A slot whose generation
-///       would wrap is never used again, so a handle never becomes valid a second time.
+///   T1  A slot's generation only grows; it is odd exactly while the slot holds a live object, or is about to. A slot whose
+///       generation would wrap is never used again, so a handle never becomes valid a second time.
 ///   T2  `object` and `first` are written only while the slot is in nobody's reach: before the store of an odd generation.
 ///   T3  A slot's index returns to the free list only after the grace period that began with its destroy, and when nobody keeps
 ///       the slot (core/domain_keeps.hpp). So a thread that is pinned, or keeps the slot, and has then seen the generation it
@@ -23,8 +23,11 @@
 ///   T4  A slot is a name of its object from the count in `names` that precedes its odd generation to the deferred step of T3, which
 ///       takes the count back; whoever takes the last one destroys the object, and returns the index of the first slot, which
 ///       is kept back until then. So the object ends after the last guard and keep that could have found it by any of its slots.
-///   T5  The mark `destroyed` is set once. Who has set it ends every slot that names the object, and a dup that was under way then
-///       ends its own: no handle of the object is live when destroy returns, nor is any returned afterwards.
+///   T5  The mark `destroyed` is set once. Who sets it, or finds it set, ends every slot that names the object, pending ones too; a
+///       dup under way sees the mark, or finds its slot ended, before that slot is live. So when a destroy returns, but
+///       for one that did not find its own handle live, no handle of the object is live, and none becomes so.
+///   T6  `live` counts the slots from before their odd generation to their end: whoever takes the last one back answers for the
+///       object's memory in the domain's statistics, and no dup begins afterwards.
 ///
 /// Progress: find is wait-free; create, dup, revoke and destroy are lock-free (create and dup may allocate a chunk; a destroy of an
 /// object with several slots looks at every slot that was ever used).
@@ -41,6 +44,7 @@
 #include <limits>
 #include <memory>
 #include <new>
+#include <type_traits>
 
 namespace epoque {
 
@@ -139,11 +143,12 @@ class object_table {
     /// Returns:         found; `out` is the object, for as long as `held` keeps it; `made` the new handle, 0 when all slots are in
     ///                  use. no_right: `handle` lacks one of `rights`. stale: also when the object is being destroyed.
     /// Precondition:    as find.
-    /// Progress:        lock-free; allocates as create. Linearizes at: [fill.live]. Throws: bad_alloc; nothing was changed then.
+    /// Progress:        lock-free; allocates as create. Linearizes at: [dup.live]. Throws: bad_alloc; nothing was changed then.
     find_status dup(keep& held, std::uint64_t handle, std::uint8_t kind, rights_type rights, Object*& out,
                     std::uint64_t& made);
 
     /// Ends this one handle now; and with the last one the object, when the last guard and keep that may use it have ended.
+    /// A call that found the handle before may take effect after it, a dup or a destroy, too.
     ///
     /// Returns:         found; `out` is the object, for as long as `held` keeps it. Otherwise as find. Exactly one of several
     ///                  concurrent calls answers found.
@@ -155,7 +160,7 @@ class object_table {
     ///
     /// Returns:         found; `out` is the object, for as long as `held` keeps it. Otherwise as find. Exactly one of several
     ///                  concurrent calls, by whichever handles of the object, answers found. Who is told stale finds `handle`
-    ///                  stale from then on.
+    ///                  stale from then on; where `out` is written, all others too: somebody else destroys the object.
     /// Precondition:    as find.
     /// Progress:        lock-free; may run up to 8 deferred deleters for each handle. Throws: nothing.
     /// Linearizes at:   [kill.dead], each handle for itself: several do not end at one moment.
@@ -177,8 +182,11 @@ class object_table {
     static constexpr std::uint32_t no_slot = max_slots;
     static constexpr std::uint32_t kept_back =
         max_slots + 1; // in next_free of a first slot that waits for the last name (T4)
-    static constexpr std::uint32_t destroyed = 1;
-    static constexpr std::uint32_t one_name = 2;
+    // slot::names.
+    static constexpr std::uint64_t destroyed = 1;
+    static constexpr std::uint64_t one_name = 2;
+    static constexpr std::uint64_t one_live = std::uint64_t{1} << 32;
+    static constexpr std::uint64_t names_of(std::uint64_t word) noexcept { return word % one_live - word % one_name; }
 
     /// A figure for the domain's statistics.
     static std::uint32_t size_of(const Object& ending) noexcept {
@@ -192,34 +200,35 @@ class object_table {
                                            rights_type rights = 0) noexcept {
         return std::uint64_t{rights} << 40 | std::uint64_t{generation} << 8 | kind;
     }
-    static constexpr std::uint64_t identity = (std::uint64_t{1} << 40) - 1; // all of a word but the rights
+    static constexpr std::uint64_t pending = std::uint64_t{1} << 48;
+    static constexpr std::uint64_t identity = ((std::uint64_t{1} << 40) - 1) | pending; // all of a word but the rights
     static constexpr std::uint32_t generation_of(std::uint64_t word) noexcept {
         return static_cast<std::uint32_t>(word >> 8);
     }
-    static constexpr bool is_live(std::uint64_t word) noexcept { return (generation_of(word) & 1) != 0; }
+    static constexpr bool is_used(std::uint64_t word) noexcept { return (generation_of(word) & 1) != 0; }
 
     struct slot {
         atomic<std::uint64_t> word{0};
         atomic<Object*> object{nullptr};
+        atomic<std::uint64_t> names{0}; // of a first slot, T4 to T6
         atomic<std::uint32_t> next_free{no_slot};
-        atomic<std::uint32_t> names{0}; // of a first slot, T4
         atomic<std::uint32_t> first{0};
-        object_table* table = nullptr; // this and the index: constant once the chunk is linked
-        std::uint32_t index = 0;
+        std::uint32_t index = 0;                       // constant once the chunk is linked
         alignas(hook) std::byte garbage[sizeof(hook)]; // hook of the last object, while its grace period runs
     };
     struct chunk {
         slot slots[chunk_slots];
+        object_table* table = nullptr; // constant once the chunk is linked
     };
 
     find_status look_up(keep* held, std::uint64_t handle, std::uint8_t kind, rights_type needs, slot*& at,
                         std::uint64_t& word, Object*& out) noexcept;
-    std::uint64_t fill(std::uint32_t index, std::uint8_t kind, Object* object, std::uint32_t first,
-                       rights_type rights) noexcept;
+    std::uint64_t fill(std::uint32_t index, Object* object, std::uint32_t first, std::uint64_t rest) noexcept;
     slot& first_of(const slot& at) noexcept;
-    bool kill(record_type& record, slot& at, std::uint64_t word, std::size_t bytes) noexcept;
+    bool kill(record_type& record, slot& at, std::uint64_t& word) noexcept;
     EPOQUE_COLD void kill_all(record_type& record, std::uint32_t first) noexcept;
-    bool drop_name(slot& first) noexcept;
+    static bool drop_name(slot& first) noexcept;
+    static void forget_name(slot& first) noexcept;
     slot* slot_at(std::uint32_t index) noexcept;
     slot& known_slot(std::uint32_t index) noexcept;
     void add_chunk(std::uint32_t number);
@@ -227,6 +236,7 @@ class object_table {
     std::uint32_t was_ending() noexcept;
     void put_free(std::uint32_t index) noexcept;
     void reuse(slot& ended) noexcept;
+    static object_table& table_of(slot& at) noexcept;
     static void end(hook* garbage, record_type& runner) noexcept;
 
     basic_domain<Env>& home_;
@@ -249,7 +259,7 @@ object_table<Object, Env>::~object_table() {
     for (std::uint32_t index = 0; index < used; ++index) {
         slot& at = *slot_at(index);
         // [dtor.word] relaxed: as [dtor.used].
-        if (is_live(at.word.load(Env::relaxed)) && drop_name(first_of(at))) {
+        if (is_used(at.word.load(Env::relaxed)) && drop_name(first_of(at))) {
             // [dtor.object] relaxed: as [dtor.used].
             std::unique_ptr<Object>(at.object.load(Env::relaxed)).reset();
         }
@@ -277,7 +287,7 @@ std::uint32_t object_table<Object, Env>::was_ending() noexcept {
         const std::uint64_t word = slot_at(index)->word.load(Env::relaxed);
         // [ending.kept_back] relaxed: as [ending.used].
         const bool ended = slot_at(index)->next_free.load(Env::relaxed) == kept_back;
-        ending += !is_live(word) && generation_of(word) != 0 && !ended ? 1U : 0U;
+        ending += !is_used(word) && generation_of(word) != 0 && !ended ? 1U : 0U;
     }
     // [ending.free] relaxed: as [ending.used].
     std::uint32_t index = free_.load(Env::relaxed);
@@ -299,27 +309,28 @@ std::uint64_t object_table<Object, Env>::create(std::uint8_t kind, std::unique_p
         return 0;
     }
     // [create.names] relaxed: T4; [fill.live] publishes it.
-    known_slot(index).names.store(one_name, Env::relaxed);
-    return fill(index, kind, object.release(), index, rights);
+    known_slot(index).names.store(one_live + one_name, Env::relaxed);
+    const std::uint64_t word = fill(index, object.release(), index, word_of(0, kind, rights));
+    return handle_parts{kind, index, generation_of(word)}.bits();
 }
 
-/// Makes a slot that was taken live. Returns the handle.
+/// Gives a slot that was taken its next generation; `rest`: what else its word says. Returns the word.
 template <class Object, class Env>
-std::uint64_t object_table<Object, Env>::fill(std::uint32_t index, std::uint8_t kind, Object* object,
-                                              std::uint32_t first, rights_type rights) noexcept {
+std::uint64_t object_table<Object, Env>::fill(std::uint32_t index, Object* object, std::uint32_t first,
+                                              std::uint64_t rest) noexcept {
     slot& at = known_slot(index);
     // [fill.object] relaxed: T2; [fill.live] publishes it.
     at.object.store(object, Env::relaxed);
     // [fill.first] relaxed: as [fill.object].
     at.first.store(first, Env::relaxed);
     // [fill.word] relaxed: the slot is ours, [take.pop] or [take.fresh] made it so.
-    const std::uint32_t generation = generation_of(at.word.load(Env::relaxed)) + 1;
+    const std::uint64_t word = word_of(generation_of(at.word.load(Env::relaxed)) + 1, 0) | rest;
     // [fill.count] relaxed: a statistic. Before [fill.live], which carries it to whoever ends the handle: never below 0.
     live_.fetch_add(1, Env::relaxed);
     // [fill.live] release: pairs with [find.word], [scan.word]
-    //   Who finds this generation sees the object built, and the pointer.  // LP
-    at.word.store(word_of(generation, kind, rights), Env::release);
-    return handle_parts{kind, index, generation}.bits();
+    //   Who finds this generation sees the object built, and the pointer.  // LP of create
+    at.word.store(word, Env::release);
+    return word;
 }
 
 template <class Object, class Env>
@@ -368,8 +379,9 @@ void object_table<Object, Env>::add_chunk(std::uint32_t number) {
     void* memory = home_.allocate(sizeof(chunk), alignof(chunk));
     // SAFETY: fresh memory of the chunk's size and alignment.
     auto* fresh = ::new (memory) chunk;
+    static_assert(!std::is_same_v<Env, std_env> || sizeof(slot) == 64);
+    fresh->table = this;
     for (std::uint32_t i = 0; i < chunk_slots; ++i) {
-        fresh->slots[i].table = this;
         fresh->slots[i].index = number * chunk_slots + i;
         // [chunk.word] relaxed: [chunk.link] publishes the chunk.
         fresh->slots[i].word.store(word_of(first_generation_, 0), Env::relaxed);
@@ -415,7 +427,7 @@ find_status object_table<Object, Env>::look_up(keep* held, std::uint64_t handle,
     if (held != nullptr) {
         held->protect(at->garbage); // before the look at the word, which is the check
     }
-    // [find.word] acquire: pairs with [fill.live], [kill.dead]
+    // [find.word] acquire: pairs with [fill.live], [dup.live], [kill.dead]
     //   The object was built before its generation was stored; `stale` comes after the destruction.  // LP
     word = at->word.load(Env::acquire);
     const bool good = (word & (identity | word_of(0, 0, needs))) == word_of(parts.generation, parts.kind, needs);
@@ -450,37 +462,53 @@ find_status object_table<Object, Env>::dup(keep& held, std::uint64_t handle, std
         return status;
     }
     slot& first = first_of(*at);
-    // [dup.peek] relaxed: only the expected value of [dup.count].
-    std::uint32_t names = first.names.load(Env::relaxed);
+    made = 0;
+    // [dup.peek] acquire: pairs with [destroy.mark], [kill.live]
+    //   `stale` comes after the destruction that causes it.
+    std::uint64_t names = first.names.load(Env::acquire);
     do {
-        if ((names & destroyed) != 0) {
-            kill(held.mine(), *at, word, sizeof(slot)); // who is told stale finds it so ever after
+        if ((names & destroyed) != 0 || names < one_live) {
+            kill(held.mine(), *at, word); // who is told stale finds it so ever after
             return find_status::stale;
         }
-        // [dup.count] relaxed: T4: we keep a slot that is counted, so the object lives; [dup.check] is what a destroy meets.
-    } while (!first.names.compare_exchange_weak(names, names + one_name, Env::relaxed, Env::relaxed));
+        // [dup.count] acquire: pairs with [destroy.mark], [kill.live]
+        //   T4: we keep a slot that is counted, so the object lives; [dup.check] is what a destroy meets. Failure (acquire): as
+        //   [dup.peek].
+    } while (!first.names.compare_exchange_weak(names, names + one_live + one_name, Env::acquire, Env::acquire));
     std::uint32_t index = no_slot;
     try {
         index = take_free();
     } catch (...) {
-        drop_name(first); // not the last: ours is kept
+        forget_name(first);
         throw;
     }
     if (index == no_slot) {
-        drop_name(first);
-        made = 0;
+        forget_name(first);
         return find_status::found;
     }
-    made = fill(index, kind, out, first.index, rights);
+    slot& fresh = known_slot(index);
+    std::uint64_t waiting = fill(index, out, first.index, word_of(0, kind, rights) | pending);
+    const std::uint32_t generation = generation_of(waiting);
     // [dup.check] acq_rel: pairs with [destroy.mark]
     //   T5. If ours is first, the destroyer synchronizes with us and finds our slot; if the mark is first, we see it.
     if ((first.names.fetch_add(0, Env::acq_rel) & destroyed) != 0) {
-        kill(held.mine(), known_slot(index), word_of(handle_parts::of(made).generation, kind, rights), sizeof(slot));
-        kill(held.mine(), *at, word, sizeof(slot));
-        made = 0;
-        return find_status::stale;
+        kill(held.mine(), fresh, waiting);
+        // [dup.live] release: pairs with [find.word], [scan.word]
+        //   As [fill.live]. Failure (acquire): a destroyer has ended the slot; as [dup.peek].  // LP
+    } else if (fresh.word.compare_exchange_strong(waiting, waiting & ~pending, Env::release, Env::acquire)) {
+        made = handle_parts{kind, index, generation}.bits();
+        return find_status::found;
     }
-    return find_status::found;
+    kill(held.mine(), *at, word);
+    return find_status::stale;
+}
+
+/// A dup has come to nothing. Not the last name: the dup keeps one.
+template <class Object, class Env>
+void object_table<Object, Env>::forget_name(slot& first) noexcept {
+    // [forget.name] release: pairs with [drop.name]
+    //   T4, as every change of it; we have not used the object.
+    first.names.fetch_sub(one_live + one_name, Env::release);
 }
 
 template <class Object, class Env>
@@ -492,9 +520,7 @@ find_status object_table<Object, Env>::revoke(keep& held, std::uint64_t handle, 
     if (status != find_status::found) {
         return status;
     }
-    // [revoke.names] relaxed: for the statistics only.
-    const bool last = first_of(*at).names.load(Env::relaxed) == one_name;
-    return kill(held.mine(), *at, word, last ? size_of(*out) : sizeof(slot)) ? find_status::found : find_status::stale;
+    return kill(held.mine(), *at, word) ? find_status::found : find_status::stale;
 }
 
 template <class Object, class Env>
@@ -507,25 +533,22 @@ find_status object_table<Object, Env>::destroy(keep& held, std::uint64_t handle,
         return status;
     }
     slot& first = first_of(*at);
-    // [destroy.mark] acq_rel: pairs with [dup.check], [destroy.mark]
-    //   T5. Acquire: every dup that [dup.check] let live has its slot filled. Release: as [dup.check]; and who comes second here
+    // [destroy.mark] acq_rel: pairs with [dup.peek], [dup.count], [dup.check], [destroy.mark]
+    //   T5. Acquire: every dup that [dup.check] let go on has its slot filled. Release: as [dup.check]; and who comes second here
     //   sees what happened before the destruction.
-    const std::uint32_t names = first.names.fetch_or(destroyed, Env::acq_rel);
+    const std::uint64_t names = first.names.fetch_or(destroyed, Env::acq_rel);
     const bool ours = (names & destroyed) == 0;
-    kill(held.mine(), *at, word,
-         ours ? size_of(*out) : sizeof(slot)); // in any case: who is told stale finds it so ever after
-    if (!ours) {
-        return find_status::stale;
+    kill(held.mine(), *at, word);
+    if (names_of(names) != one_name) {
+        kill_all(held.mine(), first.index); // also where the mark is another's, who may have been stopped since
     }
-    if (names != one_name) {
-        kill_all(held.mine(), first.index);
-    }
-    return find_status::found;
+    return ours ? find_status::found : find_status::stale;
 }
 
-/// Ends one life of a slot. False: somebody else has.
+/// Ends one life of a slot. False: it says something else, which is in `word` now. Precondition: the caller keeps a slot of that
+/// object.
 template <class Object, class Env>
-bool object_table<Object, Env>::kill(record_type& record, slot& at, std::uint64_t word, std::size_t bytes) noexcept {
+bool object_table<Object, Env>::kill(record_type& record, slot& at, std::uint64_t& word) noexcept {
     // [kill.dead] acq_rel: pairs with [find.word], [scan.word]
     //   Who is told `stale` sees what happened before the destruction; also who came second here (failure: acquire). The
     //   light barrier in retire_hook orders it before the grace period begins.  // LP
@@ -534,14 +557,17 @@ bool object_table<Object, Env>::kill(record_type& record, slot& at, std::uint64_
     }
     // [kill.count] relaxed: a statistic.
     live_.fetch_sub(1, Env::relaxed);
-    const auto size =
-        static_cast<std::uint32_t>(std::min<std::size_t>(bytes, std::numeric_limits<std::uint32_t>::max()));
+    // [kill.live] acq_rel: pairs with [dup.peek], [dup.count], [kill.live]
+    //   T6: of several that end at once one knows that it is the last. (The slot is still a name: the object lives.)
+    const bool last = first_of(at).names.fetch_sub(one_live, Env::acq_rel) / one_live == 1;
+    // [kill.object] relaxed: as [find.object]; nobody writes it before the deferred step.
+    const std::uint32_t size = last ? size_of(*at.object.load(Env::relaxed)) : std::uint32_t{sizeof(slot)};
     // SAFETY: `garbage` is free: the slot's previous grace period was over before the slot was reused (T3).
     home_.retire_hook(record, ::new (static_cast<void*>(at.garbage)) hook(&end, size, core::unpooled));
     return true;
 }
 
-/// Ends every slot that names the object whose first slot this is. Precondition: the caller has set the mark, and keeps one of its
+/// Ends every slot that names the object whose first slot this is. Precondition: the caller has met the mark, and keeps one of its
 /// slots: so the first one is not used for another object meanwhile.
 template <class Object, class Env>
 void object_table<Object, Env>::kill_all(record_type& record, std::uint32_t first) noexcept {
@@ -552,12 +578,11 @@ void object_table<Object, Env>::kill_all(record_type& record, std::uint32_t firs
         if (each == nullptr) {
             continue; // of a chunk that we need not know of yet
         }
-        // [scan.word] acquire: pairs with [fill.live], [kill.dead]
+        // [scan.word] acquire: pairs with [fill.live], [dup.live], [kill.dead]
         //   `first` of this life was written before; if it is of a later one, the word has changed, and kill fails.
-        const std::uint64_t word = each->word.load(Env::acquire);
-        // [scan.first] relaxed: as [scan.word].
-        if (is_live(word) && each->first.load(Env::relaxed) == first) {
-            kill(record, *each, word, sizeof(slot));
+        std::uint64_t word = each->word.load(Env::acquire);
+        // [scan.first] relaxed: as [scan.word]. Once more where a dup has become live meanwhile.
+        while (is_used(word) && each->first.load(Env::relaxed) == first && !kill(record, *each, word)) {
         }
     }
 }
@@ -565,16 +590,22 @@ void object_table<Object, Env>::kill_all(record_type& record, std::uint32_t firs
 /// Whether it was the last one: then the object is the caller's.
 template <class Object, class Env>
 bool object_table<Object, Env>::drop_name(slot& first) noexcept {
-    // [drop.name] acq_rel: pairs with [drop.name]
+    // [drop.name] acq_rel: pairs with [drop.name], [forget.name]
     //   T4: all uses by all slots are over before the last one ends the object.
-    return first.names.fetch_sub(one_name, Env::acq_rel) / one_name == 1;
+    return names_of(first.names.fetch_sub(one_name, Env::acq_rel)) == one_name;
+}
+
+template <class Object, class Env>
+auto object_table<Object, Env>::table_of(slot& at) noexcept -> object_table& {
+    // SAFETY: slots lie in chunks, each at its index; a chunk begins with its slots.
+    return *reinterpret_cast<chunk*>(&at - at.index % chunk_slots)->table;
 }
 
 template <class Object, class Env>
 void object_table<Object, Env>::end(hook* garbage, record_type& runner) noexcept {
     // SAFETY: this reclaimer is only ever given to the hook inside a slot.
     auto* at = reinterpret_cast<slot*>(reinterpret_cast<std::byte*>(garbage) - offsetof(slot, garbage));
-    object_table& table = *at->table;
+    object_table& table = table_of(*at);
     if (table.home_.retired_again(runner, garbage)) {
         return; // T3
     }
@@ -626,7 +657,8 @@ std::uint64_t object_table<Object, Env>::handle_at(std::uint32_t index) noexcept
     }
     // [at.word] relaxed: a snapshot; whoever uses the handle looks it up again.
     const std::uint64_t word = at->word.load(Env::relaxed);
-    return is_live(word) ? handle_parts{static_cast<std::uint8_t>(word), index, generation_of(word)}.bits() : 0;
+    const bool live = is_used(word) && (word & pending) == 0;
+    return live ? handle_parts{static_cast<std::uint8_t>(word), index, generation_of(word)}.bits() : 0;
 }
 
 template <class Object, class Env>

@@ -83,14 +83,15 @@ class freezing : public testing::TestWithParam<bool> {
         RecordProperty("garbage", std::to_string(garbage_));
     }
 
+    /// `most_apart`: switches come at one in 1 to so many switch points. Many for bugs that want a thread to sleep for long.
     template <class Make>
-    void random_schedules(Make make, std::uint64_t executions) {
+    void random_schedules(Make make, std::uint64_t executions, std::uint64_t most_apart = 7) {
         const std::uint64_t most = many_in_turn(executions);
         for (std::uint64_t seed = 1; seed <= most; ++seed) {
             auto scenario = make();
             schedule wanted;
             wanted.seed = seed;
-            wanted.switch_every = 1 + static_cast<std::uint32_t>(seed % 7);
+            wanted.switch_every = 1 + static_cast<std::uint32_t>(seed % most_apart);
             const schedule_result result = scheduler::run(wanted, scenario->bodies());
             ASSERT_TRUE(result.completed) << "seed " << seed << ": " << result.stuck;
             scenario->judge();

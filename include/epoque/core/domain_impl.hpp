@@ -637,8 +637,13 @@ bool basic_domain<Env>::runs_inside_ours(const record_type& record) noexcept {
 }
 
 template <class Env>
+bool basic_domain<Env>::may_wait(const record_type& record) const noexcept {
+    return record.nest == 0 && !runs_inside_ours(record) && !keeps_something(record);
+}
+
+template <class Env>
 void basic_domain<Env>::refuse(const record_type& record, const char* what) const noexcept {
-    if (record.nest != 0 || runs_inside_ours(record) || keeps_something(record)) {
+    if (!may_wait(record)) {
         misuse(what);
     }
 }
