@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace epoque::stress {
@@ -60,6 +61,9 @@ class deque_scenario {
         return {[this] { work(); }, [this] { steal_some(0); }, [this] { steal_some(1); }};
     }
 
+    std::string work_of_the_others() const {
+        return others_ == 0 ? "two thieves, all that they can get" : "two times " + std::to_string(others_);
+    }
     void judge() {
         while (owner_->pop()) {
         }

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace epoque::stress {
@@ -106,6 +107,8 @@ class names_scenario {
         table_.reset();
         domain_.reset();
     }
+
+    static std::string work_of_the_others() { return "a destroy and five looks"; }
 
   private:
     using object = named_object<env>;

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace epoque::stress {
@@ -71,6 +72,7 @@ class crew_scenario {
         return all;
     }
 
+    std::string work_of_the_others() const { return std::to_string(others_) + " tasks"; }
     void judge() {
         EXPECT_EQ(others_run_, others_);
         if (!dropped_is_allowed_) {

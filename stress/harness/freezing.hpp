@@ -72,6 +72,9 @@ class freezing : public testing::TestWithParam<bool> {
             if constexpr (requires { scenario->garbage(); }) {
                 garbage_ = std::max(garbage_, scenario->garbage());
             }
+            if constexpr (requires { scenario->work_of_the_others(); }) {
+                work_of_the_others_ = scenario->work_of_the_others();
+            }
             if (!result.froze) {
                 break;
             }
@@ -79,7 +82,7 @@ class freezing : public testing::TestWithParam<bool> {
         EXPECT_GT(point, 3U) << "an operation with hardly a switch point: does it use the Env?";
         points_ += point - 1;
         RecordProperty("points", std::to_string(points_));
-        RecordProperty("operations", std::to_string(operations_of_the_others()));
+        RecordProperty("operations", work_of_the_others_);
         RecordProperty("garbage", std::to_string(garbage_));
     }
 
@@ -104,6 +107,7 @@ class freezing : public testing::TestWithParam<bool> {
   private:
     std::uint64_t points_ = 0;
     std::uint64_t garbage_ = 0; // most objects that waited
+    std::string work_of_the_others_ = "two times " + std::to_string(operations_of_the_others());
 };
 
 /// docs/memory-model.md#garbage, in objects: how many may wait in a domain of three threads, whoever of them sleeps where, but in a
