@@ -33,12 +33,10 @@
 
 namespace epoque::ffi {
 
-/// About how many bytes the ring of an object with these options has.
-inline std::size_t ring_bytes(std::uint64_t capacity, std::size_t element_size) noexcept {
-    constexpr std::size_t word = 8;     // of a cell
-    constexpr std::size_t spares = 32;  // of a bounded one
-    constexpr std::size_t locker = 128; // of each of these, at most
-    return (static_cast<std::size_t>(capacity) + spares) * (element_size + word) + spares * locker;
+/// About how many bytes so many cells of a ring have.
+inline std::size_t ring_bytes(std::uint64_t cells, std::size_t element_size) noexcept {
+    constexpr std::size_t word = 8; // of a cell
+    return static_cast<std::size_t>(cells) * (element_size + word);
 }
 
 class bounded_object final : public object {
@@ -73,7 +71,9 @@ class bounded_object final : public object {
     std::uint64_t was_sent() const noexcept override { return core_.was_pushed(); }
     std::uint64_t was_received() const noexcept override { return core_.was_popped(); }
     std::size_t footprint() const noexcept override {
-        return sizeof *this + ring_bytes(core_.capacity(), element_size());
+        constexpr std::size_t locker = 128; // of each spare cell, at most
+        return sizeof *this + ring_bytes(core_.capacity() + std_env::spare_cells, element_size()) +
+               std_env::spare_cells * locker;
     }
 
   private:

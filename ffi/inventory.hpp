@@ -67,11 +67,7 @@ class info_array {
         info.rights = good_for;
         info.closed = of.was_closed() ? 1 : 0;
         const std::uint64_t received = of.was_received(); // the older one
-        const std::uint64_t sent = of.was_sent();
-        info.length = sent > received ? sent - received : 0;
-        if (of.capacity() != 0) {
-            info.length = std::min(info.length, of.capacity()); // sends that came between the two looks
-        }
+        info.length = length_of(received, of.was_sent(), of.capacity());
         info.age_ns = static_cast<std::uint64_t>(std::max<std::int64_t>(parking::now() - of.created(), 0));
         info.creator = of.creator();
         std::memcpy(info.name, of.name(), sizeof info.name);

@@ -76,6 +76,12 @@ class object {
     char name_[sizeof epq_options::name];
 };
 
+/// About how many elements there are, by counts of which `received` was read first. `capacity`: 0 for none.
+constexpr std::uint64_t length_of(std::uint64_t received, std::uint64_t sent, std::uint64_t capacity) noexcept {
+    const std::uint64_t length = sent > received ? sent - received : 0;
+    return capacity != 0 && length > capacity ? capacity : length; // sends that came between the two looks
+}
+
 /// The numbers of a kind's functions, for epq_error.
 struct op_numbers {
     std::uint32_t create, close, destroy, try_send, try_recv, send_n, recv_n, stats, watch;

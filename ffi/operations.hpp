@@ -443,12 +443,9 @@ epq_status stats(std::uint64_t handle, epq_stats* out, epq_error* error) noexcep
         reply.type_id = found->type_id();
         reply.receives = found->was_received(); // the older one, so that the length is not negative for no reason
         reply.sends = found->was_sent();
-        reply.length = reply.sends > reply.receives ? reply.sends - reply.receives : 0;
         reply.waiters = found->waiting().was_waiting();
         reply.capacity = found->capacity();
-        if (reply.capacity != 0 && reply.length > reply.capacity) {
-            reply.length = reply.capacity; // sends that came between the two looks
-        }
+        reply.length = length_of(reply.receives, reply.sends, reply.capacity);
         reply.closed = found->was_closed() ? 1 : 0;
         std::memcpy(reply.name, found->name(), sizeof reply.name);
         give(out, reply);
